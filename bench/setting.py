@@ -1,6 +1,5 @@
 """The setting of a run: directories, thoroughness, wanted rows, models, machine."""
 
-import hashlib
 import json
 import os
 import platform
@@ -16,6 +15,7 @@ from bench.rows import BenchRow
 from bench.side import ROOT, python_program
 from support.errors import EnvironmentProblem
 from support.node import find_node
+from support.sha256 import code_sha256
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ PYTHON_PACKAGES = ("numpy", "tensorflow", "tensorflow-text", "tf-keras", "tokeni
 # Pinned exactly, and installed on first use.
 PEERS = Path(__file__).parent / "peers" / "packages" / "package.json"
 # The measured code; a figure from other code is marked in the table.
-MEASURED_CODE = ("export", "node_bridge")
+MEASURED_CODE = ("export", "node_bridge", "support")
 
 
 def collect_facts() -> dict[str, Any]:
@@ -171,9 +171,8 @@ def python_packages() -> dict[str, str]:
 @cache
 def code_hash(*paths: str) -> str:
     """Returns the start of the sha256 of the measured code, at the start of the run."""
-    whole = hashlib.sha256()
+    files: list[Path] = []
     for path in map(ROOT.joinpath, paths or MEASURED_CODE):
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.suffix in (".js", ".py", ".toml", ".txt"):
-                whole.update(f"{file.relative_to(ROOT).as_posix()}\0".encode() + file.read_bytes())
-    return whole.hexdigest()[:12]
+        there = sorted(path.rglob("*")) if path.is_dir() else [path]
+        files += [file for file in there if file.suffix in (".js", ".py", ".toml", ".txt")]
+    return code_sha256(ROOT, files)[:12]

@@ -15,16 +15,18 @@ from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 
-from export.bundle import FILE_LIST, digest, versions
+from export.bundle import versions
 from export.encoder_config import albert_tiny
 from export.model import ExportRequest, export_model
 from export.output_directory import SAVED_MODEL, atomic_directory, write_file_list
 from export.tokenizer import TokenizerSpec, read_vocab, save_tokenizer_model
 from export.tokenizer_choice import TokenizerChoice
 from support.atomic import write_json
+from support.contracts import FILE_LIST
 from support.errors import EnvironmentProblem, UserError
 from support.input_files import read_object, require_type
 from support.quiet_tensorflow import tensorflow
+from support.sha256 import path_sha256
 
 
 class Steps:
@@ -52,7 +54,7 @@ class Steps:
     def is_unchanged(self, output: Path) -> bool:
         """Whether an output is as a step made it."""
         made = [step.get("outputs", {}).get(output.name) for step in self.made.values()]
-        return output.exists() and digest(output) in made
+        return output.exists() and path_sha256(output) in made
 
     def step(
         self, name: str, inputs: dict[str, Any], outputs: list[Path], make: Callable[[], None]
@@ -83,7 +85,7 @@ class Steps:
 
 def _digests_of_existing(outputs: list[Path]) -> dict[str, str]:
     """Returns the digest of each output that exists, by name."""
-    return {path.name: digest(path) for path in outputs if path.exists()}
+    return {path.name: path_sha256(path) for path in outputs if path.exists()}
 
 
 # Labelled data: real Chinese reviews, without duplicates, shuffled by a seed, and split in two.
@@ -247,11 +249,11 @@ def export_embedded(root: Path, sizes: DemoSizes, say: Callable[[str], None]) ->
     )
     steps.step(
         "vocab from the train split",
-        {"train": digest(paths.train)} | made_with,
+        {"train": path_sha256(paths.train)} | made_with,
         [paths.vocab],
         lambda: write_vocab(paths, sizes),
     )
-    with_vocab: dict[str, Any] = {"vocab": digest(paths.vocab)} | made_with
+    with_vocab: dict[str, Any] = {"vocab": path_sha256(paths.vocab)} | made_with
     steps.step(
         f"{MODEL_NAME} as a SavedModel, untrained weights (seed {sizes.seed})",
         with_vocab,
@@ -266,7 +268,7 @@ def export_embedded(root: Path, sizes: DemoSizes, say: Callable[[str], None]) ->
     )
     steps.step(
         "TF.js bundle",
-        with_vocab | {"model": digest(paths.model)},
+        with_vocab | {"model": path_sha256(paths.model)},
         [paths.bundle],
         lambda: write_bundle(paths, say),
     )

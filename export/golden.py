@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from safetensors.numpy import save
 
-from export.bundle import Contract, digest
+from export.bundle import Contract
 from numerics.budgets import ROUNDED_WEIGHTS, Cost, round_weights_randomly
+from support.sha256 import file_sha256
 
 # TensorFlow is imported only where a graph runs: a tokenizer bundle needs only ids.
 if TYPE_CHECKING:
@@ -94,12 +95,12 @@ def compute_checksums(directory: Path, weights: dict[str, str], contract: Contra
         contract: the contract, not yet sealed.
     """
     files = {
-        name: digest(directory / name) for name in NUMERIC_FILES if (directory / name).exists()
+        name: file_sha256(directory / name) for name in NUMERIC_FILES if (directory / name).exists()
     }
     document = asdict(contract)
     decisive = {key: document[key] for key in NUMERIC_CONTRACT_KEYS}
     text = json.dumps(decisive, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return Checksums(weights, files, _sha256_hex(text.encode()))
+    return Checksums(weights, files, hashlib.sha256(text.encode()).hexdigest())
 
 
 def pad_batch(
@@ -276,8 +277,3 @@ def _with_metadata(data: bytes, metadata: dict[str, str]) -> bytes:
     # The tensors begin at a multiple of 8.
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + data[8 + length :]
-
-
-def _sha256_hex(data: bytes) -> str:
-    """Returns the sha256 in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()

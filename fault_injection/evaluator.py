@@ -44,7 +44,7 @@ def _write_texts(data: Path, file: Path) -> int:
     return len(texts)
 
 
-JUDGE_FOLDERS = ("parity_tests", "export", "node_bridge", "numerics")
+JUDGE_FOLDERS = ("parity_tests", "export", "node_bridge", "numerics", "support")
 NO_VERDICT = "run"
 """The stage of a bundle that does not run at all."""
 

@@ -17,9 +17,10 @@ from support import contracts
 from support.atomic import new_directory
 from support.errors import EnvironmentProblem, UserError
 from support.node import find_node
+from support.sha256 import code_sha256, file_sha256
 
 Say = Callable[[str], None]
-CODE_FOLDERS = ("export", "node_bridge", "numerics")
+CODE_FOLDERS = ("export", "node_bridge", "numerics", "support")
 CODE_FILES = (
     "fault_injection/build.py",
     "fault_injection/material.py",
@@ -35,15 +36,11 @@ GOLDEN_TEXTS = 16
 
 def code_hash(folders: Iterable[str], files: Iterable[str] = ()) -> str:
     """Hashes all code in some folders and files of the project."""
-    whole = hashlib.sha256()
     found = [ROOT / file for file in files]
     for folder in folders:
         there = sorted(p for p in (ROOT / folder).rglob("*") if p.is_file())
         found += [p for p in there if "__pycache__" not in p.parts]
-    for path in found:
-        inner = hashlib.sha256(path.read_bytes()).hexdigest()
-        whole.update(f"{path.relative_to(ROOT).as_posix()}\0{inner}\n".encode())
-    return whole.hexdigest()
+    return code_sha256(ROOT, found)
 
 
 def make_material(artifacts: Path, say: Say) -> CleanMaterial:
@@ -57,7 +54,7 @@ def make_material(artifacts: Path, say: Say) -> CleanMaterial:
     for file in (vocab, data):
         if not file.is_file():
             raise UserError(f"{file} does not exist; make it with `nox -s export`")
-    hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (vocab, data)]
+    hashes = [file_sha256(file) for file in (vocab, data)]
     key = hashlib.sha256(
         "".join([code_hash(CODE_FOLDERS, [*CODE_FILES, *LOCKS]), *hashes]).encode()
     )

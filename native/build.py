@@ -1,6 +1,5 @@
 """Builds the binding in its own folder: installs npm's packages, then compiles two libraries."""
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -18,6 +17,7 @@ from typing import Any
 
 from support.atomic import new_directory
 from support.errors import EnvironmentProblem
+from support.sha256 import code_sha256
 
 # Finding this environment's TensorFlow without importing it.
 
@@ -95,17 +95,9 @@ def make_stamp(tensorflow: TensorFlow) -> dict[str, Any]:
 
 def _recipe_sha256() -> str:
     """Returns the sha256 of this file and of all that it compiles."""
-    whole = hashlib.sha256()
-    for file in [
-        NATIVE_FOLDER / "build.py",
-        NATIVE_FOLDER / "quiet.cc",
-        *sorted((NATIVE_FOLDER / "packages").rglob("*")),
-    ]:
-        if file.is_file():
-            whole.update(
-                f"{file.relative_to(NATIVE_FOLDER).as_posix()}\0".encode() + file.read_bytes()
-            )
-    return whole.hexdigest()
+    packages = sorted((NATIVE_FOLDER / "packages").rglob("*"))
+    files = [NATIVE_FOLDER / "build.py", NATIVE_FOLDER / "quiet.cc", *packages]
+    return code_sha256(NATIVE_FOLDER, [file for file in files if file.is_file()])
 
 
 def read_stamp(home: Path) -> dict[str, Any]:

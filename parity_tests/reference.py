@@ -10,18 +10,20 @@ from pathlib import Path
 
 from safetensors.numpy import save_file
 
+from export.bundle import exporter_sha256
 from parity_tests import cases
 from parity_tests.cases import TextCase, read_cases, tapped_batches
 from parity_tests.checks import stages, weights
 from parity_tests.checks.budgets import Budgets
 from parity_tests.checks.head import Head
 from parity_tests.checks.stages import StageRow
-from parity_tests.provenance import Contract, directory_sha256, file_sha256
+from parity_tests.provenance import Contract
 from parity_tests.runners import runners, runs
 from parity_tests.runners.runners import NodeSide
 from parity_tests.runners.runs import RunOutput
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support.errors import EnvironmentProblem
+from support.sha256 import path_sha256
 
 ROOT = Path(__file__).parents[1]
 TOKENIZERS = Path("artifacts/reference")
@@ -140,8 +142,8 @@ class FreshTokenizer:
 
     def __init__(self, source: TokenizerSource) -> None:
         paths = [path for path in (source.model, source.vocab) if path is not None]
-        parts = [directory_sha256(path) if path.is_dir() else file_sha256(path) for path in paths]
-        parts += [directory_sha256(ROOT / "export"), *source.versions().values()]
+        parts = [path_sha256(path) for path in paths]
+        parts += [exporter_sha256(), *source.versions().values()]
         parts += [] if source.spec is None else [repr(source.spec.options_key)]
         key = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
         self._out = TOKENIZERS / key

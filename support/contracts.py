@@ -16,6 +16,11 @@ from support.printing import printable
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 CONTRACT = "bundle.json"
 DESCRIPTION = "classifier.json"
+MODEL_FILE = "model.json"
+VOCAB_FILE = "vocab.txt"
+TABLES_FILE = "tokenizer_tables.bin"
+FILE_LIST = "bert-bridge.json"
+"""The list of the files of a SavedModel that the exporter wrote."""
 FORMATS = {CONTRACT: "bert-bridge", DESCRIPTION: "bert-bridge-classifier"}
 UNSEALED = "0" * 64
 """Replaces a classifier's seal while the seal is computed."""

@@ -1,6 +1,5 @@
 """Installs locked packages into .nox/bench, once: npm's packages and the ONNX converter."""
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 from bench.side import ROOT
 from support.atomic import new_directory
 from support.errors import EnvironmentProblem
+from support.sha256 import file_sha256
 
 HOME = ROOT / ".nox" / "bench"
 PACKAGES = Path(__file__).parent / "packages"
@@ -68,7 +68,7 @@ def install_once(
     """
     home = HOME / name
     stamp = home / "locked.sha256"
-    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
+    wanted = file_sha256(lock)
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
         return home
     say(f"installing {what}, to download once")

@@ -96,7 +96,7 @@ def make_bundle(setting: BenchSetting, vocab: Path, algorithm: str) -> Path:
     embedded = setting.root / "bundle" / "albert_tiny"
     if _has_tokenizer(embedded, vocab, algorithm):
         return embedded
-    maker = code_hash("export/tokenizer", "export/bundle.py", "locks")
+    maker = code_hash("export/tokenizer", "export/bundle.py", "support", "locks")
     out = setting.root / "bench" / f"{vocab.stem}.{algorithm}"
     stamp = out.with_name(f"{out.name}.sha256")
     wanted = hashlib.sha256(vocab.read_bytes() + maker.encode()).hexdigest()

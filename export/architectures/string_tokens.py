@@ -4,7 +4,6 @@
 model attends to padding; the types are all 0.
 """
 
-import hashlib
 import tempfile
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from export.architectures.encoder import Encoder, MlmHead, seeded_head
 from export.tokenizer import TokenizerSpec
 from export.tokenizer.reference import refuse_repeated
 from export.tokenizer.vocab import Vocab, compare_sizes
+from support.sha256 import file_sha256
 
 INPUT = "args_0"
 MAX_POSITIONS = 512
@@ -30,7 +30,7 @@ class VocabFileInitializer(tf.lookup.TextFileInitializer):
     """
 
     def __init__(self, file: Path) -> None:
-        self._content = hashlib.sha256(file.read_bytes()).hexdigest()
+        self._content = file_sha256(file)
         kinds = tf.lookup.TextFileIndex
         super().__init__(str(file), tf.string, kinds.WHOLE_LINE, tf.int64, kinds.LINE_NUMBER)
 

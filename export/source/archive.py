@@ -1,7 +1,6 @@
 """Unpacks an untrusted archive: plain files inside one folder, within limits, or nothing at all."""
 
 import gzip
-import hashlib
 import shutil
 import tarfile
 import zipfile
@@ -15,6 +14,7 @@ from export.source import unpacking
 from export.source.unpacking import CHUNK, Member, MemberPaths, UnpackLimit, tar_members
 from support.atomic import temporary_directory_beside
 from support.errors import EnvironmentProblem, UserError
+from support.sha256 import file_sha256
 
 GZIP, ZIP, TAR = b"\x1f\x8b", b"PK\x03\x04", b"ustar"
 HEAD_BYTES = 512
@@ -38,12 +38,6 @@ def detect_archive_kind(head: bytes) -> str | None:
     if head.startswith(ZIP):
         return "zip"
     return "tar" if head[257:].startswith(TAR) else None
-
-
-def sha256_of_file(archive: Path) -> str:
-    """Returns the sha256 of a file in hexadecimal."""
-    with archive.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def unpack(archive: Path, cache: Path, content: str) -> Path:
@@ -71,7 +65,7 @@ def unpack(archive: Path, cache: Path, content: str) -> Path:
         # which may be reading it already.
         with temporary_directory_beside(target) as partial:
             _write_members(archive, partial)
-            if sha256_of_file(archive) != content:
+            if file_sha256(archive) != content:
                 raise UserError(f"{archive} changed while it was read; run the command again")
             _move_into_place(partial, target)
     except OSError as error:

@@ -11,8 +11,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from export.bundle import digest
 from export.tokenizer.vocab import Vocab
+from support.sha256 import file_sha256
 
 
 class NamedAsset(tf.saved_model.Asset):
@@ -24,7 +24,7 @@ class NamedAsset(tf.saved_model.Asset):
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
-        self.hash = digest(Path(path))
+        self.hash = file_sha256(Path(path))
 
     def __repr__(self) -> str:
         return f"vocab_{self.hash}"

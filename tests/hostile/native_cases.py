@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from export.bundle import digest
+from support.sha256 import path_sha256
 from tests.hostile.case import HostileCase
 from tests.hostile.saved_models import OTHERS, READS, WRITES, bytes_field
 from tests.python import untrusted_models
@@ -119,7 +119,7 @@ def encode_resealed_bundle(
 
     def anew(contract: dict[str, Any]) -> None:
         contract["files"] = {name: {"sha256": "0" * 64, "size": 0} for name in files}
-        record(contract, digest(bundle / "saved_model"))
+        record(contract, path_sha256(bundle / "saved_model"))
 
     edit_json(bundle / "bundle.json", anew)
     reseal(bundle)

@@ -12,8 +12,9 @@ import pytest
 
 from export import output_directory
 from export.__main__ import main
-from export.bundle import CONTRACT, FILE_LIST, FORMAT
+from export.bundle import CONTRACT, FORMAT
 from export.output_directory import atomic_directory, recover_interrupted, refuse_overlap
+from support.contracts import FILE_LIST
 from support.errors import UserError
 from tests.python.conftest import ROOT
 

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.rows import BenchRow
-from bench.side import ROOT, python_program
+from bench.side import python_program
+from support import ROOT
+from support.contracts import VOCAB_FILE
 from support.errors import EnvironmentProblem
 from support.node import find_node
 from support.sha256 import code_sha256
@@ -83,8 +85,8 @@ def model_and_bundle(setting: BenchSetting, model: str) -> tuple[Path, Path]:
         layers = ["1"] if setting.quick else []
         size = "with one layer" if setting.quick else "at its true size"
         setting.say(f"making {model} {size} with seeded weights, a minute")
-        vocab = setting.scratch / "vocab.txt"
-        lines = (setting.root / "vocab.txt").read_text(encoding="utf-8").split("\n")
+        vocab = setting.scratch / VOCAB_FILE
+        lines = (setting.root / VOCAB_FILE).read_text(encoding="utf-8").split("\n")
         vocab.write_text(
             "\n".join([*lines[:-1], *_unused_tokens(USUAL_SIZE - len(lines) + 1), ""]), "utf-8"
         )

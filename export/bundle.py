@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from support import ROOT, contracts
+from support.contracts import CONTRACT
 from support.errors import UserError
 from support.sha256 import code_sha256, file_sha256
 
-FORMAT = "bert-bridge"
+FORMAT = contracts.FORMATS[CONTRACT]
 CONTRACT_VERSION = 1
-CONTRACT = contracts.CONTRACT
 
 
 @dataclass(frozen=True)

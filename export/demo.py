@@ -20,9 +20,10 @@ from export.encoder_config import albert_tiny
 from export.model import ExportRequest, export_model
 from export.output_directory import SAVED_MODEL, atomic_directory, write_file_list
 from export.tokenizer import TokenizerSpec, read_vocab, save_tokenizer_model
+from export.tokenizer.vocab import SPECIAL_TOKENS
 from export.tokenizer_choice import TokenizerChoice
 from support.atomic import write_json
-from support.contracts import FILE_LIST
+from support.contracts import FILE_LIST, VOCAB_FILE
 from support.errors import EnvironmentProblem, UserError
 from support.input_files import read_object, require_type
 from support.quiet_tensorflow import tensorflow
@@ -137,7 +138,6 @@ def _write_reviews(reviews: list[tuple[str, int]], path: Path) -> None:
 # A WordPiece vocab, learned with TF-Text's learner, which is deterministic. (The trainer of Hugging
 # Face's `tokenizers` breaks ties by hash order: two runs gave two vocabs.)
 
-SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCAB_SIZE = 6000
 MAX_CHARACTERS = 2500
 MIN_WORD_COUNT = 4
@@ -163,7 +163,7 @@ def _learn_vocab(texts: list[str]) -> list[str]:
     vocab: list[str] = learner.learn(
         sorted(words.items()),
         vocab_size=VOCAB_SIZE,
-        reserved_tokens=SPECIAL_TOKENS,
+        reserved_tokens=list(SPECIAL_TOKENS.values()),
         lower_thresh=MIN_WORD_COUNT,
         max_unique_chars=MAX_CHARACTERS,
         max_token_length=20,
@@ -207,7 +207,7 @@ class DemoPaths:
     @property
     def vocab(self) -> Path:
         """The vocab, one token per line."""
-        return self.root / "vocab.txt"
+        return self.root / VOCAB_FILE
 
     @property
     def model(self) -> Path:

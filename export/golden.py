@@ -14,13 +14,13 @@ from safetensors.numpy import save
 
 from export.bundle import Contract
 from numerics.budgets import ROUNDED_WEIGHTS, Cost, round_weights_randomly
+from support.contracts import GOLDEN_FILE, MODEL_FILE, TABLES_FILE, VOCAB_FILE
 from support.sha256 import file_sha256
 
 # TensorFlow is imported only where a graph runs: a tokenizer bundle needs only ids.
 if TYPE_CHECKING:
     from export.graph.graph import Array, FrozenGraph, Source
 
-GOLDEN = "golden.safetensors"
 TAPS = "taps/"
 
 # Mixed lengths in one padded batch; full-width forms, digits, Latin, an emoji, a rare character.
@@ -65,7 +65,7 @@ RULE_TEXTS = [
 ]
 
 
-NUMERIC_FILES = ("model.json", "vocab.txt", "tokenizer_tables.bin", "tokenizer.json")
+NUMERIC_FILES = (MODEL_FILE, VOCAB_FILE, TABLES_FILE, "tokenizer.json")
 """Files that decide the computed numbers, apart from the weights."""
 NUMERIC_CONTRACT_KEYS = ("inputs", "max_length", "outputs", "padding", "tokenizer")
 """Contract keys that decide numbers. They contain no floats, which languages print differently."""
@@ -266,7 +266,7 @@ def write_golden_cases(
     }
     data = _with_metadata(save({**roles, **outputs}), metadata)
     # `save_file` would make a file that only its owner may read.
-    (directory / GOLDEN).write_bytes(data)
+    (directory / GOLDEN_FILE).write_bytes(data)
 
 
 def _with_metadata(data: bytes, metadata: dict[str, str]) -> bytes:

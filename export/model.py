@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from export import saved_model_copy
-from export.bundle import CONTRACT, refuse_other_source, versions
+from export.bundle import refuse_other_source, versions
 from export.confined import confinement
 from export.confined.confinement import Limits
 from export.graph.verdict import Verdict, require_exportable
@@ -17,7 +17,7 @@ from export.source import hub
 from export.source.signature_choice import AskedSignature
 from export.tokenizer import facts, library_versions
 from export.tokenizer_choice import TokenizerChoice, handle_without_folders
-from support.contracts import read_bundle
+from support.contracts import CONTRACT, read_bundle
 from support.errors import UserError
 from support.sha256 import path_sha256
 

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from export.bundle import CONTRACT, FORMAT
+from export.bundle import FORMAT
 from export.signing import SIGNATURE
 from support.atomic import new_directory
 from support.command_line import MACHINE_ERRORS
-from support.contracts import FILE_LIST
+from support.contracts import CONTRACT, FILE_LIST
 from support.errors import EnvironmentProblem, UserError
 from support.input_files import read_object
 

@@ -11,15 +11,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.bundle import CONTRACT
 from support.atomic import write_file
+from support.contracts import CONTRACT, DESCRIPTION
 from support.errors import UserError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 SIGNATURE = "signature.json"
-CLASSIFIER = "classifier.json"
 FORMAT = "bert-bridge-signature"
 VERSION = 1
 MAKE_KEY = "make one with `openssl genpkey -algorithm ed25519 -out key.pem`"
@@ -65,11 +64,11 @@ def contract_name(directory: Path) -> str:
     Raises:
         UserError: the directory has none.
     """
-    for name in (CONTRACT, CLASSIFIER):
+    for name in (CONTRACT, DESCRIPTION):
         if (directory / name).is_file():
             return name
     raise UserError(
-        f"{directory} has neither {CONTRACT} nor {CLASSIFIER}, expected a bundle or a classifier"
+        f"{directory} has neither {CONTRACT} nor {DESCRIPTION}, expected a bundle or a classifier"
     )
 
 

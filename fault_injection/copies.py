@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from support import contracts
-
-BUNDLE, HEAD = "bundle.json", "classifier.json"
+from support.contracts import CONTRACT, DESCRIPTION, MODEL_FILE, seal_description
 
 
 class SealedCopy:
@@ -59,19 +57,19 @@ class SealedCopy:
             if name != self.seal_file:
                 self.write(name, self.text_of(value).encode())
         others = sorted(file.name for file in self.path.iterdir() if file.name != self.seal_file)
-        if self.seal_file == HEAD:
+        if self.seal_file == DESCRIPTION:
             # Files that are not of the model, such as golden predictions, are not listed.
             others = [name for name in self.about["files"] if name in others]
         self.about["files"] = {name: file_entry(self.read(name)) for name in others}
-        if self.seal_file == HEAD:
-            self.write(HEAD, contracts.seal_description(self.about))
+        if self.seal_file == DESCRIPTION:
+            self.write(DESCRIPTION, seal_description(self.about))
             return
         text = json.dumps(self.about, ensure_ascii=False, indent=2) + "\n"
         self.write(self.seal_file, text.encode())
 
     def text_of(self, model: Any) -> str:
         """Returns `model.json` as the exporter writes it, or as training in Node does."""
-        if self.seal_file == BUNDLE:
+        if self.seal_file == CONTRACT:
             return json.dumps(model, sort_keys=True)
         return json.dumps(model, ensure_ascii=False, separators=(",", ":")) + "\n"
 
@@ -96,7 +94,7 @@ class Weights:
 
     def __init__(self, copy: SealedCopy) -> None:
         self.copy = copy
-        (self.group,) = copy.document("model.json")["weightsManifest"]
+        (self.group,) = copy.document(MODEL_FILE)["weightsManifest"]
         self.specs: list[dict[str, Any]] = self.group["weights"]
         whole = b"".join(copy.read(path) for path in self.group["paths"])
         self.arrays: dict[str, Array] = {}

@@ -15,6 +15,7 @@ from parity_tests.judgement import judge_bundle
 from parity_tests.reference import Reference, prepare_reference
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support.atomic import write_file
+from support.contracts import CONTRACT
 from support.errors import EnvironmentProblem, UserError
 from support.errors import EnvironmentProblem as Unable
 
@@ -97,7 +98,7 @@ class Evaluator:
             earlier: Reference = pickle.loads(file.read_bytes())
             return earlier
         model, tokenizer = self.material.model(source), self.material.tokenizer(source)
-        contract = self.material.root / "bundles" / f"{source.name}.float32" / "bundle.json"
+        contract = self.material.root / "bundles" / f"{source.name}.float32" / CONTRACT
         try:
             made_of = TokenizerSource(model=tokenizer, origin="a tokenizer SavedModel")
             reference = prepare_reference(model, made_of, self.material.cases, directory, contract)

@@ -12,8 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from fault_injection.sources import ROOT, SOURCES, SOURCES_WITH_HEAD, CleanMaterial
-from support import contracts
+from fault_injection.sources import SOURCES, SOURCES_WITH_HEAD, CleanMaterial
+from support import ROOT, contracts
 from support.atomic import new_directory
 from support.errors import EnvironmentProblem, UserError
 from support.node import find_node
@@ -50,7 +50,7 @@ def make_material(artifacts: Path, say: Say) -> CleanMaterial:
         UserError: the embedded default's vocab or data is missing.
         EnvironmentProblem: a process that makes it failed.
     """
-    vocab, data = artifacts / "vocab.txt", artifacts / "data" / "train.jsonl"
+    vocab, data = artifacts / contracts.VOCAB_FILE, artifacts / "data" / "train.jsonl"
     for file in (vocab, data):
         if not file.is_file():
             raise UserError(f"{file} does not exist; make it with `nox -s export`")
@@ -128,8 +128,7 @@ def train_head(made: CleanMaterial, name: str, data: Path, say: Say) -> None:
 
 def _write_golden(head: Path, bundle: Path, lines: list[str]) -> None:
     """Adds `golden` to a classifier without it."""
-    file = head / "classifier.json"
-    document = json.loads(file.read_text(encoding="utf-8"))
+    document = contracts.read_classifier(head)
     if "golden" in document:
         return
     texts = [json.loads(line)["text"] for line in lines]
@@ -147,7 +146,7 @@ def _write_golden(head: Path, bundle: Path, lines: list[str]) -> None:
     keys = ("text", "label", "probabilities")
     predictions: list[dict[str, Any]] = [json.loads(line) for line in answers]
     document["golden"] = [{key: row[key] for key in keys} for row in predictions]
-    file.write_bytes(contracts.seal_description(document))
+    (head / contracts.DESCRIPTION).write_bytes(contracts.seal_description(document))
 
 
 def run_command(command: list[str], say: Say, stdin: str = "") -> str:

@@ -6,7 +6,6 @@ float32 costs this model. Only TensorFlow computes, in float32, on the bundle's 
 differences of other runtimes are not included.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from fault_injection.sources import SOURCES, CleanBundle, CleanMaterial
 from numerics.budgets import RTOL
+from support.contracts import GOLDEN_FILE, read_bundle
 
 FIXED = 1e-5
 LARGEST, SMALLEST = 1.0, 1e-9
@@ -53,8 +53,8 @@ class ChangeableGraph:
 
         source = graph.load_source(model)
         frozen = graph.freeze(source, graph.inline_calls(source))
-        cases = load_file(bundle / "golden.safetensors")
-        about = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
+        cases = load_file(bundle / GOLDEN_FILE)
+        about = read_bundle(bundle)
         self.budgets: dict[str, Any] = about["accuracy"]["budgets"]
         self.outputs = [endpoint.name for endpoint in frozen.outputs]
         self.shown = cases["attention_mask"] == 1

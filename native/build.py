@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from support import ROOT
 from support.atomic import new_directory
 from support.errors import EnvironmentProblem
 from support.sha256 import code_sha256
@@ -74,7 +75,7 @@ def find_tensorflow() -> TensorFlow:
 # node_bridge/backends/tfjs_node.js reads it to report what has changed since then.
 
 NATIVE_FOLDER = Path(__file__).parent
-HOME = NATIVE_FOLDER.parent / ".nox" / "native"
+HOME = ROOT / ".nox" / "native"
 STAMP_FILE = "built.json"
 # The Node-API that tfjs-node looks for; every Node since 12.22 has it.
 NODE_API = 8

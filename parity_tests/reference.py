@@ -22,10 +22,11 @@ from parity_tests.runners import runners, runs
 from parity_tests.runners.runners import NodeSide
 from parity_tests.runners.runs import RunOutput
 from parity_tests.runners.tokenizer_source import TokenizerSource
+from support import ROOT
+from support.contracts import CONTRACT
 from support.errors import EnvironmentProblem
 from support.sha256 import path_sha256
 
-ROOT = Path(__file__).parents[1]
 TOKENIZERS = Path("artifacts/reference")
 """The cache of tokenizer bundles, by the hash of their source and of the code that reads it."""
 
@@ -59,7 +60,7 @@ class Reference:
             return None
         out = file.with_name(file.name.replace("stored", "python"))
         if not out.exists():
-            contract = bundle / "bundle.json"
+            contract = bundle / CONTRACT
             both = (self.model, self.tokenizer_source)
             tapped = tapped_batches(read_cases(self.cases))
             runners.run_python(*both, self.cases, out, contract, tapped, stored=file)
@@ -79,7 +80,7 @@ class Reference:
         """
         file = self.stored_weights(bundle) if stored else None
         both = (self.model, self.tokenizer_source)
-        contract = bundle / "bundle.json"
+        contract = bundle / CONTRACT
         return runners.run_python(*both, cases, out, contract, tapped, stored=file, costs=False)
 
     def stored_weights(self, bundle: Path) -> Path | None:
@@ -153,7 +154,7 @@ class FreshTokenizer:
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> "FreshTokenizer":
-        if not (self._out / "bundle.json").exists():
+        if not (self._out / CONTRACT).exists():
             paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
             self._process = subprocess.Popen(
                 self._command,

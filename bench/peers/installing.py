@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.side import ROOT
+from support import ROOT
 from support.atomic import new_directory
 from support.errors import EnvironmentProblem
 from support.sha256 import file_sha256

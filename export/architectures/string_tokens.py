@@ -11,9 +11,11 @@ import tensorflow as tf
 import tf_keras
 
 from export.architectures.encoder import Encoder, MlmHead, seeded_head
+from export.source.signature_choice import DEFAULT_SIGNATURE
 from export.tokenizer import TokenizerSpec
 from export.tokenizer.reference import refuse_repeated
 from export.tokenizer.vocab import Vocab, compare_sizes
+from support.contracts import VOCAB_FILE
 from support.sha256 import file_sha256
 
 INPUT = "args_0"
@@ -113,11 +115,11 @@ def save_string_tokens(
     elif head is None:
         head = seeded_head(encoder.config, HEAD_SEED)
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "vocab.txt"
+        file = Path(folder) / VOCAB_FILE
         file.write_bytes("".join(f"{token}\n" for token in vocab.tokens).encode())
         model = StringTokens(encoder, vocab, file, head)
         model(tf_keras.Input([None], dtype=tf.string, name=INPUT))
-        model.save(str(directory), save_format="tf", signatures={"serving_default": model.serve})
+        model.save(str(directory), save_format="tf", signatures={DEFAULT_SIGNATURE: model.serve})
 
 
 def _refuse_mismatch(vocab: Vocab, rows: int) -> None:

@@ -8,8 +8,7 @@ from fault_injection.registry import kind
 from fault_injection.sources import CleanBundle
 from fault_injection.tables import ALONE, BLOCKS, FOLDED, LETTER, SPACE, VANISHES, EditableTables
 from fault_injection.target import Target
-
-TABLES_FILE = "tokenizer_tables.bin"
+from support.contracts import TABLES_FILE, VOCAB_FILE
 
 
 def _is_lower_casing(clean: CleanBundle) -> bool:
@@ -180,7 +179,6 @@ def tables_of_another_tf_text(target: Target, choose: Random) -> str:
 
 # Faults in the vocab.
 
-VOCAB_FILE = "vocab.txt"
 SPECIAL = 5
 """Lines at the beginning that are special tokens."""
 

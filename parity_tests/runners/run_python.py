@@ -16,6 +16,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from support.contracts import read_contract
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
@@ -57,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--taps", default="", help="numbers of the batches whose taps are read")
     parser.add_argument("--costs", action="store_true", help="measure what float32 costs")
     options = parser.parse_args(arguments)
-    contract = json.loads(options.contract.read_text("utf-8")) if options.contract else {}
+    contract = read_contract(options.contract) if options.contract else {}
     tokenizer = make_tokenizer(tokenizer_source.parse_tokenizer_source(options))
     recorded = {spec["name"]: spec["role"] for spec in contract.get("inputs", [])}
     chosen = contract.get("signature") or {}

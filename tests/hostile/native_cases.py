@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from support import ROOT
 from support.sha256 import path_sha256
 from tests.hostile.case import HostileCase
 from tests.hostile.saved_models import OTHERS, READS, WRITES, bytes_field
@@ -17,7 +18,6 @@ from tests.python import untrusted_models
 from tests.python.malicious_graphs import EDITS, EVIL, nest_function
 from tests.python.resealing import edit_json, reseal
 
-ROOT = Path(__file__).parents[2]
 EMBEDDED = ROOT / "artifacts" / "bundle" / "albert_tiny"
 HAS_NATIVE = (ROOT / ".nox" / "native" / "built.json").exists()
 LEFT_BEHIND = ("fingerprint.pb", "keras_metadata.pb", "bert-bridge.json")

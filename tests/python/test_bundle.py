@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from export.__main__ import main
-from export.bundle import CONTRACT, refuse_other_source
+from export.bundle import refuse_other_source
+from support.contracts import CONTRACT
 from support.errors import UserError
 from support.sha256 import path_sha256
 from tests.hostile import contracts

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from fault_injection import score, sensitivity, tables
-from fault_injection.copies import BUNDLE, HEAD, SealedCopy
+from fault_injection.copies import SealedCopy
 from fault_injection.evaluator import Evaluator
 from fault_injection.kinds import runner
 from fault_injection.material import build_missing, train_head
@@ -25,6 +25,7 @@ from fault_injection.registry import TARGETS, Kind, Task, every_kind, plan_tasks
 from fault_injection.run import VerdictRecord
 from fault_injection.sources import SOURCES, CleanBundle, CleanMaterial
 from fault_injection.target import Target
+from support.contracts import CONTRACT, DESCRIPTION
 from tests.python.conftest import ROOT, Embedded
 
 KINDS = every_kind()
@@ -97,7 +98,7 @@ def test_resealing_an_unchanged_copy_changes_nothing(
     cleans: list[CleanBundle], tmp_path: Path, name: str
 ) -> None:
     clean = named(cleans, name)
-    copy = SealedCopy(clean.path, tmp_path / "copy", BUNDLE)
+    copy = SealedCopy(clean.path, tmp_path / "copy", CONTRACT)
     copy.document("model.json")
     copy.seal()
     assert contents(copy.path) == contents(clean.path)
@@ -118,7 +119,7 @@ def test_resealing_an_unchanged_head_changes_nothing(
 ) -> None:
     head = named(cleans, "bert_tanh.float32").head
     assert head is not None
-    copy = SealedCopy(head, tmp_path / "copy", HEAD)
+    copy = SealedCopy(head, tmp_path / "copy", DESCRIPTION)
     copy.document("model.json")
     copy.seal()
     assert contents(copy.path) == contents(head)
@@ -137,7 +138,7 @@ def test_every_fault_changes_the_files_and_is_sealed(
         assert change.what
         assert contents(clean.material.root) == before, "the clean material was changed"
         assert altered(target)
-        for place, seal in ((target.bundle_path, BUNDLE), (target.head_path, HEAD)):
+        for place, seal in ((target.bundle_path, CONTRACT), (target.head_path, DESCRIPTION)):
             if place is not None:
                 assert_sealed(place, seal)
 
@@ -161,8 +162,8 @@ def assert_sealed(place: Path, seal: str) -> None:
     for name, entry in files.items():
         data = (place / name).read_bytes()
         assert entry == {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
-    if seal == BUNDLE:
-        assert {path.name for path in place.iterdir()} == {*files, BUNDLE}
+    if seal == CONTRACT:
+        assert {path.name for path in place.iterdir()} == {*files, CONTRACT}
 
 
 def put(kind: str, clean: CleanBundle, place: Path, number: int = 0) -> Target:
@@ -217,7 +218,7 @@ def test_a_stale_bundle_has_the_weights_of_the_other_seed(
     assert (
         weight(target.bundle_path, "pooler/kernel") == weight(other.path, "pooler/kernel")
     ).all()
-    about = [json.loads((p / BUNDLE).read_text()) for p in (target.bundle_path, clean.path)]
+    about = [json.loads((p / CONTRACT).read_text()) for p in (target.bundle_path, clean.path)]
     assert about[0]["provenance"] == about[1]["provenance"]
 
 

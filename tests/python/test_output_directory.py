@@ -12,9 +12,9 @@ import pytest
 
 from export import output_directory
 from export.__main__ import main
-from export.bundle import CONTRACT, FORMAT
+from export.bundle import FORMAT
 from export.output_directory import atomic_directory, recover_interrupted, refuse_overlap
-from support.contracts import FILE_LIST
+from support.contracts import CONTRACT, FILE_LIST
 from support.errors import UserError
 from tests.python.conftest import ROOT
 
@@ -164,7 +164,7 @@ KILLED_EXPORT = """
 import os, shutil, signal, sys
 from pathlib import Path
 from export import output_directory
-from export.bundle import CONTRACT
+from support.contracts import CONTRACT
 from support import atomic
 left, exchange = int(sys.argv[2]), sys.argv[3] == "exchange"
 def counted(work):

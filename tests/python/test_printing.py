@@ -13,11 +13,10 @@ import pytest
 from markupsafe import Markup
 
 from parity_tests.reports import ci, page
-from support import printing
+from support import ROOT, printing
 from support.command_line import ENVIRONMENT, INTERNAL, USER_ERROR, command, describe_failure
 from support.errors import UserError
 
-ROOT = Path(__file__).parents[2]
 HOSTILE = [
     "\x1b]0;x\x07",
     "\x9b31m",

@@ -4,11 +4,12 @@ from random import Random
 
 import numpy as np
 
-from fault_injection.copies import Array, SealedCopy, Weights
+from fault_injection.copies import SealedCopy, Weights
 from fault_injection.registry import kind
 from fault_injection.sources import CleanBundle
 from fault_injection.target import Target
 from support.contracts import DESCRIPTION, MODEL_FILE
+from support.tfjs_weights import Array
 
 
 def has_head(clean: CleanBundle) -> bool:

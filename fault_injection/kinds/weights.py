@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from fault_injection.copies import SHARD, Array, SealedCopy, Weights, short_name
+from fault_injection.copies import SHARD, SealedCopy, Weights, short_name
 from fault_injection.registry import kind
 from fault_injection.sources import CleanBundle
 from fault_injection.target import Target
 from support.contracts import CONTRACT
+from support.tfjs_weights import Array
 
 
 def _is_float32(clean: CleanBundle) -> bool:

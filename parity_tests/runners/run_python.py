@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from support.contracts import read_contract
+from support.tfjs_weights import WEIGHT_PREFIX
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -77,7 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
     tensors, metadata = _compute_answers(setup, picked)
     if options.show:
         weights = {
-            f"weights/{name}": value for name, value in _float_variables(source.signature).items()
+            f"{WEIGHT_PREFIX}{name}": value
+            for name, value in _float_variables(source.signature).items()
         }
         print(_format_value(options.show, tensors | weights, metadata))
         return 0

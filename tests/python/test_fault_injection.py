@@ -16,7 +16,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from fault_injection import score, sensitivity, tables
+from fault_injection import score, sensitivity
 from fault_injection.copies import SealedCopy
 from fault_injection.evaluator import Evaluator
 from fault_injection.kinds import runner
@@ -26,6 +26,7 @@ from fault_injection.run import VerdictRecord
 from fault_injection.sources import SOURCES, CleanBundle, CleanMaterial
 from fault_injection.target import Target
 from support.contracts import CONTRACT, DESCRIPTION
+from support.tokenizer_tables import FOLDED, LETTER, UNICODE, tables_from_bytes, tables_to_bytes
 from tests.python.conftest import ROOT, Embedded
 
 KINDS = every_kind()
@@ -225,22 +226,22 @@ def test_a_stale_bundle_has_the_weights_of_the_other_seed(
 @pytest.mark.parametrize("name", ["bert", "fast", "lower", "cased"])
 def test_tables_are_written_byte_for_byte_as_read(material: CleanMaterial, name: str) -> None:
     data = material.tables(name).read_bytes()
-    read = tables.read_tables(data)
-    assert tables.tables_to_bytes(read) == data
-    symbols = {"cased": tables.FOLDED + 1}.get(name) or read.classes[ord("A")]
+    read = tables_from_bytes(data)
+    assert tables_to_bytes(read) == data
+    symbols = {"cased": FOLDED + 1}.get(name) or read.classes[ord("A")]
     # Upper case becomes lower case only where the tokenizer does that.
-    assert symbols == tables.FOLDED or read.classes[ord("A")] == tables.LETTER
-    assert read.folds.get(ord("A")) == (None if name == "cased" else [ord("a") * 4])
+    assert symbols == FOLDED or read.classes[ord("A")] == LETTER
+    assert read.folds.get(ord("A")) == (None if name == "cased" else (ord("a") * 4,))
 
 
 def test_an_altered_entry_changes_one_character(cleans: list[CleanBundle], tmp_path: Path) -> None:
     clean = named(cleans, "bert_relu.float32")
     target = put("one_entry_altered", clean, tmp_path / "fault", 3)
     old, new = (
-        tables.read_tables((place / "tokenizer_tables.bin").read_bytes())
+        tables_from_bytes((place / "tokenizer_tables.bin").read_bytes())
         for place in (clean.path, target.bundle_path)
     )
-    differing = [c for c in range(tables.UNICODE) if old.classes[c] != new.classes[c]]
+    differing = [c for c in range(UNICODE) if old.classes[c] != new.classes[c]]
     assert len(differing) == 1
     assert 0x4E00 <= differing[0] < 0x9FA5
 

@@ -7,6 +7,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from support.atomic import write_file, write_json
+
+# The name under which `bench/__main__.py` takes it.
+write_whole = write_file
+
 
 @dataclass(frozen=True)
 class BenchRow:
@@ -113,7 +118,7 @@ class BenchRecord:
         others = [other for other in self.rows if other["name"] != row.name]
         self.rows = [*others, row.document() | {"when": when} | self.marks]
         self.rows.sort(key=lambda document: self.order.index(document["name"]))
-        write_whole(self.path, json.dumps(self.rows, ensure_ascii=False, indent=1) + "\n")
+        write_json(self.path, self.rows)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -125,11 +130,3 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         return []
     return [row for row in rows if "name" in row]
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file completely or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    growing = path.with_name(path.name + ".partial")
-    growing.write_text(text, encoding="utf-8")
-    growing.replace(path)

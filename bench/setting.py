@@ -1,6 +1,5 @@
 """The setting of a run: directories, thoroughness, wanted rows, models, machine."""
 
-import hashlib
 import json
 import os
 import platform
@@ -13,9 +12,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.rows import BenchRow
-from bench.side import ROOT, python_program
+from bench.side import python_program
+from support import ROOT
+from support.contracts import VOCAB_FILE
 from support.errors import EnvironmentProblem
 from support.node import find_node
+from support.sha256 import code_sha256
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,8 @@ def model_and_bundle(setting: BenchSetting, model: str) -> tuple[Path, Path]:
         layers = ["1"] if setting.quick else []
         size = "with one layer" if setting.quick else "at its true size"
         setting.say(f"making {model} {size} with seeded weights, a minute")
-        vocab = setting.scratch / "vocab.txt"
-        lines = (setting.root / "vocab.txt").read_text(encoding="utf-8").split("\n")
+        vocab = setting.scratch / VOCAB_FILE
+        lines = (setting.root / VOCAB_FILE).read_text(encoding="utf-8").split("\n")
         vocab.write_text(
             "\n".join([*lines[:-1], *_unused_tokens(USUAL_SIZE - len(lines) + 1), ""]), "utf-8"
         )
@@ -120,7 +122,7 @@ PYTHON_PACKAGES = ("numpy", "tensorflow", "tensorflow-text", "tf-keras", "tokeni
 # Pinned exactly, and installed on first use.
 PEERS = Path(__file__).parent / "peers" / "packages" / "package.json"
 # The measured code; a figure from other code is marked in the table.
-MEASURED_CODE = ("export", "node_bridge")
+MEASURED_CODE = ("export", "node_bridge", "support")
 
 
 def collect_facts() -> dict[str, Any]:
@@ -171,9 +173,8 @@ def python_packages() -> dict[str, str]:
 @cache
 def code_hash(*paths: str) -> str:
     """Returns the start of the sha256 of the measured code, at the start of the run."""
-    whole = hashlib.sha256()
+    files: list[Path] = []
     for path in map(ROOT.joinpath, paths or MEASURED_CODE):
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.suffix in (".js", ".py", ".toml", ".txt"):
-                whole.update(f"{file.relative_to(ROOT).as_posix()}\0".encode() + file.read_bytes())
-    return whole.hexdigest()[:12]
+        there = sorted(path.rglob("*")) if path.is_dir() else [path]
+        files += [file for file in there if file.suffix in (".js", ".py", ".toml", ".txt")]
+    return code_sha256(ROOT, files)[:12]

@@ -10,14 +10,12 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from support import ROOT
 from support.errors import EnvironmentProblem
 from support.node import find_node
-
-ROOT = Path(__file__).parents[1]
 
 # One core for each side, unless a row says more; libraries would otherwise take all.
 ONE_THREAD = {

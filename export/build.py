@@ -10,12 +10,11 @@ from export.checkpoints.sentence_transformers import read_sentence_model, write_
 from export.output_directory import atomic_directory, refuse_foreign, refuse_overlap
 from export.tokenizer import facts
 from export.tokenizer.vocab import Vocab, compare_sizes, read_vocab, vocab_bytes
+from support.contracts import VOCAB_FILE
 from support.errors import UserError
 
 if TYPE_CHECKING:
     from export.architectures.encoder import MlmHead
-
-VOCAB = "vocab.txt"
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def _write_tokenizer_files(
     """Copies the checkpoint's tokenizer files to the SavedModel's assets."""
     files = facts.collect_files(request.checkpoint)
     if request.vocab is not None:
-        files[VOCAB] = vocab_bytes(request.vocab)
+        files[VOCAB_FILE] = vocab_bytes(request.vocab)
     for name, data in files.items():
         target = directory / facts.ASSETS / name
         target.parent.mkdir(exist_ok=True)
@@ -115,7 +114,7 @@ def _read_needed_vocab(
         return None
     if file is None:
         root = request.checkpoint
-        file = (root if root.is_dir() else root.parent) / VOCAB
+        file = (root if root.is_dir() else root.parent) / VOCAB_FILE
         if not file.is_file():
             raise UserError(f"--contract tokens: got no {file}, expected a vocab; give --vocab")
     vocab = read_vocab(file, notice=say)

@@ -3,7 +3,6 @@
 The layout and the contract (`bundle.json`) are described in docs/bundle.md.
 """
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -11,15 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from support import contracts
+from support import ROOT, contracts
+from support.contracts import CONTRACT
 from support.errors import UserError
+from support.sha256 import code_sha256, file_sha256
 
-FORMAT = "bert-bridge"
+FORMAT = contracts.FORMATS[CONTRACT]
 CONTRACT_VERSION = 2
-CONTRACT = contracts.CONTRACT
-FILE_LIST = "bert-bridge.json"
-"""The list of the files of a SavedModel that this program wrote."""
-UNHASHED_FILES = ("fingerprint.pb", FILE_LIST)
 
 
 @dataclass(frozen=True)
@@ -91,22 +88,6 @@ class Contract:
     saved_model: dict[str, str] | None = None
 
 
-def digest(path: Path) -> str:
-    """Returns the sha256 of a file, or of a directory's files and their names, in hexadecimal.
-
-    Of a SavedModel two files do not count: `fingerprint.pb`, which differs between two identical
-    saves, and this program's list of files.
-    """
-    if path.is_file():
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    whole = hashlib.sha256()
-    for file in sorted(path.rglob("*")):
-        if file.is_file() and file.name not in UNHASHED_FILES:
-            whole.update(f"{file.relative_to(path).as_posix()}\0{digest(file)}\n".encode())
-    return whole.hexdigest()
-
-
 def seal(directory: Path, contract: Contract) -> None:
     """Writes `bundle.json`: the contract, and the size and sha256 of every other file.
 
@@ -116,7 +97,7 @@ def seal(directory: Path, contract: Contract) -> None:
     others = [f for f in sorted(directory.rglob("*")) if f.is_file() and f.name != CONTRACT]
     files = {
         file.relative_to(directory).as_posix(): {
-            "sha256": digest(file),
+            "sha256": file_sha256(file),
             "size": file.stat().st_size,
         }
         for file in others
@@ -198,12 +179,8 @@ def exporter_sha256() -> str:
 
     The budgets are part of it, since a bundle contains them.
     """
-    root = Path(__file__).parents[1]
-    whole = hashlib.sha256()
+    files: list[Path] = []
     for folder in SOURCE_FOLDERS:
-        files = (
-            file for kind in ("*.py", "*.toml", "*.json") for file in (root / folder).rglob(kind)
-        )
-        for file in sorted(files):
-            whole.update(f"{file.relative_to(root).as_posix()}\0".encode() + file.read_bytes())
-    return whole.hexdigest()
+        kinds = ((ROOT / folder).rglob(kind) for kind in ("*.py", "*.toml", "*.json"))
+        files += sorted(file for found in kinds for file in found)
+    return code_sha256(ROOT, files)

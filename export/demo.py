@@ -14,16 +14,20 @@ from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 
-from export.bundle import FILE_LIST, digest, versions
+from export.bundle import versions
 from export.encoder_config import albert_tiny
 from export.model import ExportRequest, export_model
 from export.output_directory import SAVED_MODEL, atomic_directory, write_file_list
 from export.tokenizer import TokenizerSpec, read_vocab, save_tokenizer_model
+from export.tokenizer.vocab import SPECIAL_TOKENS
 from export.tokenizer_choice import TokenizerChoice
+from support.atomic import write_json
+from support.contracts import FILE_LIST, VOCAB_FILE
 from support.errors import EnvironmentProblem, UserError
 from support.input_files import read_object, require_type
 from support.progress import timed_step
 from support.quiet_tensorflow import tensorflow
+from support.sha256 import path_sha256
 
 
 class Steps:
@@ -51,7 +55,7 @@ class Steps:
     def is_unchanged(self, output: Path) -> bool:
         """Whether an output is as a step made it."""
         made = [step.get("outputs", {}).get(output.name) for step in self.made.values()]
-        return output.exists() and digest(output) in made
+        return output.exists() and path_sha256(output) in made
 
     def step(
         self, name: str, inputs: dict[str, Any], outputs: list[Path], make: Callable[[], None]
@@ -75,14 +79,12 @@ class Steps:
             make()
         self.ran += 1
         self.made[name] = {"inputs": identity, "outputs": _digests_of_existing(outputs)}
-        partial = self.record.with_suffix(".partial")
-        partial.write_text(json.dumps(self.made, indent=2) + "\n", encoding="utf-8")
-        partial.rename(self.record)
+        write_json(self.record, self.made)
 
 
 def _digests_of_existing(outputs: list[Path]) -> dict[str, str]:
     """Returns the digest of each output that exists, by name."""
-    return {path.name: digest(path) for path in outputs if path.exists()}
+    return {path.name: path_sha256(path) for path in outputs if path.exists()}
 
 
 # Labelled data: real Chinese reviews, without duplicates, shuffled by a seed, and split in two.
@@ -134,7 +136,6 @@ def _write_reviews(reviews: list[tuple[str, int]], path: Path) -> None:
 # A WordPiece vocab, learned with TF-Text's learner, which is deterministic. (The trainer of Hugging
 # Face's `tokenizers` breaks ties by hash order: two runs gave two vocabs.)
 
-SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCAB_SIZE = 6000
 MAX_CHARACTERS = 2500
 MIN_WORD_COUNT = 4
@@ -160,7 +161,7 @@ def _learn_vocab(texts: list[str]) -> list[str]:
     vocab: list[str] = learner.learn(
         sorted(words.items()),
         vocab_size=VOCAB_SIZE,
-        reserved_tokens=SPECIAL_TOKENS,
+        reserved_tokens=list(SPECIAL_TOKENS.values()),
         lower_thresh=MIN_WORD_COUNT,
         max_unique_chars=MAX_CHARACTERS,
         max_token_length=20,
@@ -204,7 +205,7 @@ class DemoPaths:
     @property
     def vocab(self) -> Path:
         """The vocab, one token per line."""
-        return self.root / "vocab.txt"
+        return self.root / VOCAB_FILE
 
     @property
     def model(self) -> Path:
@@ -246,11 +247,11 @@ def export_embedded(root: Path, sizes: DemoSizes, say: Callable[[str], None]) ->
     )
     steps.step(
         "vocab from the train split",
-        {"train": digest(paths.train)} | made_with,
+        {"train": path_sha256(paths.train)} | made_with,
         [paths.vocab],
         lambda: write_vocab(paths, sizes),
     )
-    with_vocab: dict[str, Any] = {"vocab": digest(paths.vocab)} | made_with
+    with_vocab: dict[str, Any] = {"vocab": path_sha256(paths.vocab)} | made_with
     steps.step(
         f"{MODEL_NAME} as a SavedModel, untrained weights (seed {sizes.seed})",
         with_vocab,
@@ -265,7 +266,7 @@ def export_embedded(root: Path, sizes: DemoSizes, say: Callable[[str], None]) ->
     )
     steps.step(
         "TF.js bundle",
-        with_vocab | {"model": digest(paths.model)},
+        with_vocab | {"model": path_sha256(paths.model)},
         [paths.bundle],
         lambda: write_bundle(paths, say),
     )

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from safetensors.numpy import save
 
-from export.bundle import Contract, digest
+from export.bundle import Contract
 from numerics.budgets import ROUNDED_WEIGHTS, Cost, round_weights_randomly
+from support.contracts import GOLDEN_FILE, MODEL_FILE, TABLES_FILE, VOCAB_FILE
+from support.sha256 import file_sha256
 
 # TensorFlow is imported only where a graph runs: a tokenizer bundle needs only ids.
 if TYPE_CHECKING:
     from export.graph.graph import Array, FrozenGraph, Source
 
-GOLDEN = "golden.safetensors"
 TAPS = "taps/"
 
 # Mixed lengths in one padded batch; full-width forms, digits, Latin, an emoji, a rare character.
@@ -64,7 +65,7 @@ RULE_TEXTS = [
 ]
 
 
-NUMERIC_FILES = ("model.json", "vocab.txt", "tokenizer_tables.bin", "tokenizer.json")
+NUMERIC_FILES = (MODEL_FILE, VOCAB_FILE, TABLES_FILE, "tokenizer.json")
 """Files that decide the computed numbers, apart from the weights."""
 NUMERIC_CONTRACT_KEYS = ("inputs", "max_length", "outputs", "padding", "tokenizer")
 """Contract keys that decide numbers. They contain no floats, which languages print differently."""
@@ -94,12 +95,12 @@ def compute_checksums(directory: Path, weights: dict[str, str], contract: Contra
         contract: the contract, not yet sealed.
     """
     files = {
-        name: digest(directory / name) for name in NUMERIC_FILES if (directory / name).exists()
+        name: file_sha256(directory / name) for name in NUMERIC_FILES if (directory / name).exists()
     }
     document = asdict(contract)
     decisive = {key: document[key] for key in NUMERIC_CONTRACT_KEYS}
     text = json.dumps(decisive, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return Checksums(weights, files, _sha256_hex(text.encode()))
+    return Checksums(weights, files, hashlib.sha256(text.encode()).hexdigest())
 
 
 def pad_batch(
@@ -265,7 +266,7 @@ def write_golden_cases(
     }
     data = _with_metadata(save({**roles, **outputs}), metadata)
     # `save_file` would make a file that only its owner may read.
-    (directory / GOLDEN).write_bytes(data)
+    (directory / GOLDEN_FILE).write_bytes(data)
 
 
 def _with_metadata(data: bytes, metadata: dict[str, str]) -> bytes:
@@ -276,8 +277,3 @@ def _with_metadata(data: bytes, metadata: dict[str, str]) -> bytes:
     # The tensors begin at a multiple of 8.
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + data[8 + length :]
-
-
-def _sha256_hex(data: bytes) -> str:
-    """Returns the sha256 in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from export import saved_model_copy
-from export.bundle import CONTRACT, digest, refuse_other_source, versions
+from export.bundle import refuse_other_source, versions
 from export.confined import confinement
 from export.confined.confinement import Limits
 from export.graph.verdict import Verdict, require_exportable
@@ -17,8 +17,9 @@ from export.source import hub
 from export.source.signature_choice import AskedSignature
 from export.tokenizer import facts, library_versions
 from export.tokenizer_choice import TokenizerChoice, handle_without_folders
-from support.contracts import read_bundle
+from support.contracts import CONTRACT, read_bundle
 from support.errors import UserError
+from support.sha256 import path_sha256
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def export_model(request: ExportRequest, out: Path, say: Any = print) -> bool:
     verdict = require_exportable(saved_model, request.asked)
     source_of: dict[str, Any] = {
         "handle": handle_without_folders(request.handle),
-        "sha256": digest(saved_model),
+        "sha256": path_sha256(saved_model),
     }
     if request.asked != AskedSignature():
         source_of["asked"] = json.loads(json.dumps(asdict(request.asked)))
@@ -135,7 +136,7 @@ def _is_current(
             )
         )
         return same and all(
-            digest(out / name) == file["sha256"] for name, file in document["files"].items()
+            path_sha256(out / name) == file["sha256"] for name, file in document["files"].items()
         )
     except (UserError, OSError, KeyError):
         return False

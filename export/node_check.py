@@ -11,13 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from support import ROOT
 from support.errors import CheckFailed, EnvironmentProblem
 from support.node import find_node
 
 if TYPE_CHECKING:
     from export.graph.graph import FrozenGraph
 
-ROOT = Path(__file__).parents[1]
 VERIFY = ROOT / "node_bridge" / "verify.js"
 INSTALLED = ROOT / "node_modules" / "@tensorflow" / "tfjs-core"
 # Plain JavaScript does about 0.1 to 0.2 billion multiplications a second, wasm a hundred times as

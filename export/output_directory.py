@@ -1,30 +1,28 @@
 """Writes `--out` atomically, and replaces only directories that this program wrote.
 
 A directory is replaced only if it lists its files (a bundle in its contract, a SavedModel of
-`build` in FILE_LIST) and contains no others. On Linux old and new are exchanged in one step.
-Elsewhere this takes two steps: a kill between them leaves no `--out`, but the old directory beside
-it under a name that the next run recognises.
+`build` in FILE_LIST) and contains no others. `support.atomic` makes the new directory and moves it
+into place; what a killed process leaves beside it is recovered here by the next run.
 """
 
-import ctypes
 import json
 import os
 import re
 import shutil
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from export.bundle import CONTRACT, FILE_LIST, FORMAT
+from export.bundle import FORMAT
 from export.signing import SIGNATURE
+from support.atomic import new_directory
 from support.command_line import MACHINE_ERRORS
+from support.contracts import CONTRACT, FILE_LIST
 from support.errors import EnvironmentProblem, UserError
 from support.input_files import read_object
 
 SAVED_MODEL = "saved_model.pb"
-AT_FDCWD, RENAME_EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 ABANDONED_S = 24 * 3600
 """After this time an unfinished directory is abandoned, whichever machine began it."""
 
@@ -46,15 +44,13 @@ def atomic_directory(out: Path, mark: str = FILE_LIST) -> Iterator[Path]:
     target = out.resolve()
     recover_interrupted(target)
     refuse_foreign(out, mark)
-    partial = _temporary_sibling(target, "partial")
     try:
-        partial.mkdir(parents=True)
-        yield partial
-        if mark == FILE_LIST:
-            write_file_list(partial)
-        # Somebody may have written to it meanwhile.
-        refuse_foreign(out, mark)
-        _replace_directory(partial, target)
+        with new_directory(target) as partial:
+            yield partial
+            if mark == FILE_LIST:
+                write_file_list(partial)
+            # Somebody may have written to it meanwhile.
+            refuse_foreign(out, mark)
     except OSError as error:
         if error.filename is None and error.strerror is None:
             raise
@@ -62,13 +58,6 @@ def atomic_directory(out: Path, mark: str = FILE_LIST) -> Iterator[Path]:
         raise kind(
             f"cannot write {out}: {error.strerror}; give another place or make room"
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _temporary_sibling(out: Path, end: str) -> Path:
-    """Returns a hidden path beside `out` that only this process uses."""
-    return out.with_name(f".{out.name}.{os.getpid()}.{end}")
 
 
 def write_file_list(saved_model: Path) -> None:
@@ -163,41 +152,6 @@ def refuse_overlap(out: Path, sources: Iterable[Path], may_be_inside: bool = Fal
 def _is_same_directory(one: Path, other: Path) -> bool:
     """Whether two paths are one directory, by a mount or on a case-insensitive disk."""
     return one.exists() and other.exists() and one.samefile(other)
-
-
-def _replace_directory(new: Path, out: Path) -> None:
-    """Moves `new` to `out` and removes the old `out`.
-
-    Raises:
-        OSError: a rename failed; `out` is unchanged.
-    """
-    if not out.exists():
-        new.rename(out)
-        return
-    if exchange_directories(new, out):
-        shutil.rmtree(new, ignore_errors=True)
-        return
-    old = _temporary_sibling(out, "old")
-    out.rename(old)
-    try:
-        new.rename(out)
-    except OSError:
-        old.rename(out)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def exchange_directories(one: Path, other: Path) -> bool:
-    """Exchanges two directories; returns False if the system or the disk cannot do it."""
-    if sys.platform != "linux":
-        return False
-    try:
-        rename = ctypes.CDLL(None, use_errno=True).renameat2
-    except AttributeError:
-        return False
-    return (
-        int(rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE)) == 0
-    )
 
 
 def recover_interrupted(out: Path) -> None:

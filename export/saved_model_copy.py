@@ -4,8 +4,8 @@ import shutil
 from collections.abc import Container
 from pathlib import Path
 
-from export.bundle import digest
 from export.source.vetting import ALLOWED_FILE, vet
+from support.sha256 import path_sha256
 
 FOLDER = "saved_model"
 GRAPH = "saved_model.pb"
@@ -35,7 +35,7 @@ def copy_saved_model(saved_model: Path, bundle: Path) -> dict[str, str]:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, target)
     vet(folder)
-    return {"sha256": digest(folder), "allowed_ops": digest(ALLOWED_FILE)}
+    return {"sha256": path_sha256(folder), "allowed_ops": path_sha256(ALLOWED_FILE)}
 
 
 def has_saved_model(files: Container[str]) -> bool:

@@ -8,18 +8,17 @@ and through its hashes every other file. The method is Ed25519 (RFC 8032) of the
 
 import base64
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.bundle import CONTRACT
+from support.atomic import write_file
+from support.contracts import CONTRACT, DESCRIPTION
 from support.errors import UserError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 SIGNATURE = "signature.json"
-CLASSIFIER = "classifier.json"
 FORMAT = "bert-bridge-signature"
 VERSION = 1
 MAKE_KEY = "make one with `openssl genpkey -algorithm ed25519 -out key.pem`"
@@ -47,12 +46,7 @@ def sign(directory: Path, key: Path) -> None:
         "public_key": _to_base64(private.public_key().public_bytes_raw()),
         "signature": _to_base64(private.sign(_signed_message(name, contract))),
     }
-    partial = directory / f".{SIGNATURE}.{os.getpid()}.partial"
-    try:
-        partial.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        partial.replace(directory / SIGNATURE)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_file(directory / SIGNATURE, json.dumps(document, indent=2) + "\n")
 
 
 def _signed_message(name: str, contract: bytes) -> bytes:
@@ -70,11 +64,11 @@ def contract_name(directory: Path) -> str:
     Raises:
         UserError: the directory has none.
     """
-    for name in (CONTRACT, CLASSIFIER):
+    for name in (CONTRACT, DESCRIPTION):
         if (directory / name).is_file():
             return name
     raise UserError(
-        f"{directory} has neither {CONTRACT} nor {CLASSIFIER}, expected a bundle or a classifier"
+        f"{directory} has neither {CONTRACT} nor {DESCRIPTION}, expected a bundle or a classifier"
     )
 
 

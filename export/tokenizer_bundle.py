@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from export import golden
-from export.bundle import CONTRACT, Contract, refuse_other_source, seal, versions
+from export.bundle import Contract, refuse_other_source, seal, versions
 from export.confined import confinement
 from export.confined.confinement import Limits
 from export.output_directory import atomic_directory, refuse_overlap
 from export.tokenizer import library_versions, make_reference, write_tokenizer
 from export.tokenizer_choice import TokenizerChoice, describe_spec
+from support.contracts import CONTRACT
 
 MAX_LENGTH = 512
 NO_LIMITS = Limits()

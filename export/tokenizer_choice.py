@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from export.bundle import digest
 from export.confined.confinement import python_paths
 from export.source import hub
 from export.tokenizer import ALGORITHMS, TokenizerSpec, Vocab, facts, read_vocab
@@ -13,6 +12,7 @@ from export.tokenizer.vocab import parse_vocab
 from support.errors import UserError
 from support.printing import Say
 from support.quiet_tensorflow import tensorflow
+from support.sha256 import path_sha256
 
 NOTICE = "NOTICE"
 CONTRADICTS = "ids differ where the two do: make sure that your Python side does the same"
@@ -75,9 +75,9 @@ class TokenizerChoice:
         hashes: dict[str, Any] = {}
         if self.vocab:
             read_vocab(self.vocab, notice=lambda line: None)
-            hashes["vocab"] = {"sha256": digest(self.vocab)}
+            hashes["vocab"] = {"sha256": path_sha256(self.vocab)}
         if self.model:
-            sha256 = digest(hub.resolve(self.model, self.model_sha256))
+            sha256 = path_sha256(hub.resolve(self.model, self.model_sha256))
             hashes["tokenizer_model"] = {
                 "handle": handle_without_folders(self.model),
                 "sha256": sha256,

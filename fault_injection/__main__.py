@@ -8,6 +8,7 @@ import argparse
 import io
 import sys
 from contextlib import redirect_stderr
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,6 +20,7 @@ from fault_injection.registry import Kind, every_kind, plan_tasks
 from fault_injection.run import FaultRun, VerdictRecord
 from fault_injection.sources import CleanBundle
 from support import printing
+from support.atomic import write_json
 from support.command_line import OptionParser, command, nearest_name
 from support.errors import CheckFailed, UserError
 
@@ -75,7 +77,7 @@ def _measure_sensitivity(root: Path, stream: TextIO) -> int:
     """Prints and writes the smallest changes that are detected; returns the exit code 0."""
     made = make_material(root, partial(printing.say, stream=stream))
     rows = sensitivity.measure_sources(made)
-    sensitivity.write_sensitivity(root / "sensitivity.json", rows)
+    write_json(root / "sensitivity.json", [asdict(row) for row in rows])
     print(sensitivity.sensitivity_table(rows))
     return 0
 
@@ -104,7 +106,7 @@ def _run_fault_injection(
     fault_run = FaultRun(evaluator, VerdictRecord(home, key), home / "at_work", stream)
     clean_rows = fault_run.judge_clean_bundles(clean_bundles)
     document = score.score_verdicts(fault_run.judge_faults(tasks), clean_rows)
-    score.write_score(options.root / ("faults.part.json" if part else "faults.json"), document)
+    write_json(options.root / ("faults.part.json" if part else "faults.json"), document)
     return document, kinds
 
 

@@ -19,6 +19,7 @@ from export.tokenizer import TokenizerSpec, Vocab, read_vocab, save_tokenizer_mo
 from export.tokenizer.tables import CharacterTables, serialise
 from export.tokenizer_choice import TokenizerChoice
 from fault_injection.sources import SOURCES, SourceSpec
+from support.atomic import write_file
 from support.printing import say
 from support.quiet_tensorflow import tensorflow
 
@@ -119,11 +120,8 @@ def _set_outlier(model: Any, value: float) -> None:
 
 def write_tables(name: str, vocab: Path, file: Path) -> None:
     """Writes a tokenizer's tables."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     read = read_vocab(vocab, lambda line: None)
-    growing = file.with_suffix(".partial")
-    growing.write_bytes(serialise(export.tokenizer.read_tables(SPECS[name], read)))
-    growing.rename(file)
+    write_file(file, serialise(export.tokenizer.read_tables(SPECS[name], read)))
 
 
 if __name__ == "__main__":

@@ -9,12 +9,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from support import contracts
-
-BUNDLE, HEAD = "bundle.json", "classifier.json"
+from support.contracts import CONTRACT, DESCRIPTION, MODEL_FILE, seal_description
+from support.tfjs_weights import WEIGHT_PREFIX, Array, TfjsWeight, read_weights
 
 
 class SealedCopy:
@@ -59,19 +55,19 @@ class SealedCopy:
             if name != self.seal_file:
                 self.write(name, self.text_of(value).encode())
         others = sorted(file.name for file in self.path.iterdir() if file.name != self.seal_file)
-        if self.seal_file == HEAD:
+        if self.seal_file == DESCRIPTION:
             # Files that are not of the model, such as golden predictions, are not listed.
             others = [name for name in self.about["files"] if name in others]
         self.about["files"] = {name: file_entry(self.read(name)) for name in others}
-        if self.seal_file == HEAD:
-            self.write(HEAD, contracts.seal_description(self.about))
+        if self.seal_file == DESCRIPTION:
+            self.write(DESCRIPTION, seal_description(self.about))
             return
         text = json.dumps(self.about, ensure_ascii=False, indent=2) + "\n"
         self.write(self.seal_file, text.encode())
 
     def text_of(self, model: Any) -> str:
         """Returns `model.json` as the exporter writes it, or as training in Node does."""
-        if self.seal_file == BUNDLE:
+        if self.seal_file == CONTRACT:
             return json.dumps(model, sort_keys=True)
         return json.dumps(model, ensure_ascii=False, separators=(",", ":")) + "\n"
 
@@ -83,9 +79,7 @@ def file_entry(data: bytes) -> dict[str, Any]:
 
 # The weights of a TF.js model: manifest and shards together.
 
-Array = NDArray[Any]
 SHARD = 4 * 1024 * 1024
-PREFIX = "weights/"
 
 
 class Weights:
@@ -96,18 +90,13 @@ class Weights:
 
     def __init__(self, copy: SealedCopy) -> None:
         self.copy = copy
-        (self.group,) = copy.document("model.json")["weightsManifest"]
+        model = copy.document(MODEL_FILE)
+        (self.group,) = model["weightsManifest"]
         self.specs: list[dict[str, Any]] = self.group["weights"]
-        whole = b"".join(copy.read(path) for path in self.group["paths"])
-        self.arrays: dict[str, Array] = {}
-        start = 0
-        for spec in self.specs:
-            kind = np.dtype(stored_dtype(spec)).newbyteorder("<")
-            count = int(np.prod(spec["shape"], dtype=np.int64))
-            raw = np.frombuffer(whole, kind, count, start).reshape(spec["shape"]).copy()
-            self.arrays[spec["name"]] = raw
-            start += raw.nbytes
-        assert start == len(whole), f"{copy.path}: {len(whole)} bytes, expected {start}"
+        self.arrays: dict[str, Array] = {
+            weight.name: weight.numbers.copy()
+            for weight in read_weights(copy.path, "remove artifacts/fault_injection", model)
+        }
 
     def spec(self, name: str) -> dict[str, Any]:
         """Returns a weight's entry in the manifest."""
@@ -118,7 +107,7 @@ class Weights:
         return [
             name
             for name, value in self.arrays.items()
-            if name.startswith(PREFIX) and part in name and dims in (None, value.ndim)
+            if name.startswith(WEIGHT_PREFIX) and part in name and dims in (None, value.ndim)
         ]
 
     def add(self, name: str, value: Array) -> None:
@@ -129,12 +118,9 @@ class Weights:
 
     def widened(self, name: str) -> Array:
         """Returns a weight as TF.js has it, float32."""
-        scheme = self.spec(name).get("quantization", {})
-        value = self.arrays[name]
-        if "scale" in scheme:
-            value = value * scheme["scale"] + scheme["min"]
-        widened: Array = value.astype(np.float32)
-        return widened
+        spec = self.spec(name)
+        scheme = spec.get("quantization", {})
+        return TfjsWeight(name, spec["dtype"], scheme, self.arrays[name]).widened()
 
     def write(self) -> None:
         """Writes the shards."""
@@ -152,11 +138,6 @@ class Weights:
             self.copy.write(path, part)
 
 
-def stored_dtype(spec: dict[str, Any]) -> str:
-    """Returns the dtype of the stored numbers."""
-    return str(spec.get("quantization", {}).get("dtype", spec["dtype"]))
-
-
 def short_name(name: str) -> str:
     """Returns a weight's name without the common prefix."""
-    return name.removeprefix(PREFIX)
+    return name.removeprefix(WEIGHT_PREFIX)

@@ -14,6 +14,8 @@ from parity_tests.judgement import judge_bundle
 from parity_tests.reference import Reference, prepare_reference
 from parity_tests.reports.report import ParityReport
 from parity_tests.runners.tokenizer_source import TokenizerSource
+from support.atomic import write_file
+from support.contracts import CONTRACT
 from support.errors import EnvironmentProblem, UserError
 from support.errors import EnvironmentProblem as Unable
 from support.printing import Say
@@ -44,7 +46,7 @@ def _write_texts(data: Path, file: Path) -> int:
     return len(texts)
 
 
-JUDGE_FOLDERS = ("parity_tests", "export", "node_bridge", "numerics")
+JUDGE_FOLDERS = ("parity_tests", "export", "node_bridge", "numerics", "support")
 NO_VERDICT = "run"
 """The stage of a bundle that does not run at all."""
 
@@ -97,15 +99,13 @@ class Evaluator:
             earlier: Reference = pickle.loads(file.read_bytes())
             return earlier
         model, tokenizer = self.material.model(source), self.material.tokenizer(source)
-        contract = self.material.root / "bundles" / f"{source.name}.float32" / "bundle.json"
+        contract = self.material.root / "bundles" / f"{source.name}.float32" / CONTRACT
         try:
             made_of = TokenizerSource(model=tokenizer, origin="a tokenizer SavedModel")
             reference = prepare_reference(model, made_of, self.material.cases, directory, contract)
         except (UserError, EnvironmentProblem) as error:
             raise Unable(f"Python's side of {source.name} does not run: {error}") from error
-        growing = file.with_suffix(".partial")
-        growing.write_bytes(pickle.dumps(reference))
-        growing.rename(file)
+        write_file(file, pickle.dumps(reference))
         self.say(f"Python's side of {source.name}")
         return reference
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fault_injection.copies import SealedCopy, Weights
+from support.contracts import MODEL_FILE
 
 Node = dict[str, Any]
 TYPES = {"float32": "DT_FLOAT", "int32": "DT_INT32"}
@@ -20,7 +21,7 @@ class Graph:
     """The nodes of a copy's `model.json`; call `write` after adding constants."""
 
     def __init__(self, copy: SealedCopy) -> None:
-        self.topology = copy.document("model.json")["modelTopology"]
+        self.topology = copy.document(MODEL_FILE)["modelTopology"]
         self.list: list[Node] = self.topology["node"]
         self.nodes = {node["name"]: node for node in self.list}
         self.weights = Weights(copy)

@@ -12,13 +12,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from fault_injection.sources import ROOT, SOURCES, SOURCES_WITH_HEAD, CleanMaterial
-from support import contracts
+from fault_injection.sources import SOURCES, SOURCES_WITH_HEAD, CleanMaterial
+from support import ROOT, contracts
+from support.atomic import new_directory
 from support.errors import EnvironmentProblem, UserError
 from support.node import find_node
 from support.printing import Say
+from support.sha256 import code_sha256, file_sha256
 
-CODE_FOLDERS = ("export", "node_bridge", "numerics")
+CODE_FOLDERS = ("export", "node_bridge", "numerics", "support")
 CODE_FILES = (
     "fault_injection/build.py",
     "fault_injection/material.py",
@@ -34,15 +36,11 @@ GOLDEN_TEXTS = 16
 
 def code_hash(folders: Iterable[str], files: Iterable[str] = ()) -> str:
     """Hashes all code in some folders and files of the project."""
-    whole = hashlib.sha256()
     found = [ROOT / file for file in files]
     for folder in folders:
         there = sorted(p for p in (ROOT / folder).rglob("*") if p.is_file())
         found += [p for p in there if "__pycache__" not in p.parts]
-    for path in found:
-        inner = hashlib.sha256(path.read_bytes()).hexdigest()
-        whole.update(f"{path.relative_to(ROOT).as_posix()}\0{inner}\n".encode())
-    return whole.hexdigest()
+    return code_sha256(ROOT, found)
 
 
 def make_material(artifacts: Path, say: Say) -> CleanMaterial:
@@ -52,11 +50,11 @@ def make_material(artifacts: Path, say: Say) -> CleanMaterial:
         UserError: the embedded default's vocab or data is missing.
         EnvironmentProblem: a process that makes it failed.
     """
-    vocab, data = artifacts / "vocab.txt", artifacts / "data" / "train.jsonl"
+    vocab, data = artifacts / contracts.VOCAB_FILE, artifacts / "data" / "train.jsonl"
     for file in (vocab, data):
         if not file.is_file():
             raise UserError(f"{file} does not exist; make it with `nox -s export`")
-    hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (vocab, data)]
+    hashes = [file_sha256(file) for file in (vocab, data)]
     key = hashlib.sha256(
         "".join([code_hash(CODE_FOLDERS, [*CODE_FILES, *LOCKS]), *hashes]).encode()
     )
@@ -118,23 +116,19 @@ def train_head(made: CleanMaterial, name: str, data: Path, say: Say) -> None:
         lines = list(islice(stream, TRAINING_TEXTS))
     few = made.root / f"{name}.jsonl"
     few.write_text("".join(lines), encoding="utf-8", newline="\n")
-    growing = out.with_name(f".{name}.{os.getpid()}.partial")
-    shutil.rmtree(growing, ignore_errors=True)
-    growing.parent.mkdir(exist_ok=True)
     bundle = next(c.path for c in made.cleans() if c.name == f"{name}.float32")
     command = [find_node(), str(ROOT / "node_bridge" / "train.js"), "--bundle", str(bundle)]
     command += ["--train", str(few), "--dev", str(few), "--epochs", "3", "--max-length", "40"]
-    run_command([*command, "--out", str(growing)], say)
-    _write_golden(growing, bundle, lines[:GOLDEN_TEXTS])
-    growing.rename(out)
+    with new_directory(out) as directory:
+        run_command([*command, "--out", str(directory)], say)
+        _write_golden(directory, bundle, lines[:GOLDEN_TEXTS])
     few.unlink()
     say(f"trained a head on {name}")
 
 
 def _write_golden(head: Path, bundle: Path, lines: list[str]) -> None:
     """Adds `golden` to a classifier without it."""
-    file = head / "classifier.json"
-    document = json.loads(file.read_text(encoding="utf-8"))
+    document = contracts.read_classifier(head)
     if "golden" in document:
         return
     texts = [json.loads(line)["text"] for line in lines]
@@ -152,7 +146,7 @@ def _write_golden(head: Path, bundle: Path, lines: list[str]) -> None:
     keys = ("text", "label", "probabilities")
     predictions: list[dict[str, Any]] = [json.loads(line) for line in answers]
     document["golden"] = [{key: row[key] for key in keys} for row in predictions]
-    file.write_bytes(contracts.seal_description(document))
+    (head / contracts.DESCRIPTION).write_bytes(contracts.seal_description(document))
 
 
 def run_command(command: list[str], say: Say, stdin: str = "") -> str:

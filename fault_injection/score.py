@@ -1,8 +1,6 @@
 """Counts the verdicts, and writes them as a table and as artifacts/faults.json."""
 
-import json
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from fault_injection.registry import Kind
@@ -35,14 +33,6 @@ def judge_holds(document: dict[str, Any]) -> bool:
     detected = document["injected"] == document["detected"]
     attributed = document["attributed"] >= ATTRIBUTED * document["injected"]
     return bool(detected and attributed and document["false_alarms"] == 0)
-
-
-def write_score(path: Path, document: dict[str, Any]) -> None:
-    """Writes the document completely or not at all."""
-    growing = path.with_suffix(".partial")
-    text = json.dumps(document, ensure_ascii=False, indent=1)
-    growing.write_text(text + "\n", encoding="utf-8")
-    growing.replace(path)
 
 
 def score_table(document: dict[str, Any], kinds: dict[str, Kind]) -> str:

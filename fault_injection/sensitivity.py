@@ -6,9 +6,8 @@ float32 costs this model. Only TensorFlow computes, in float32, on the bundle's 
 differences of other runtimes are not included.
 """
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from fault_injection.sources import SOURCES, CleanBundle, CleanMaterial
 from numerics.budgets import RTOL
+from support.contracts import GOLDEN_FILE, read_bundle
 from support.tables import format_table
 
 FIXED = 1e-5
@@ -54,8 +54,8 @@ class ChangeableGraph:
 
         source = graph.load_source(model)
         frozen = graph.freeze(source, graph.inline_calls(source))
-        cases = load_file(bundle / "golden.safetensors")
-        about = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
+        cases = load_file(bundle / GOLDEN_FILE)
+        about = read_bundle(bundle)
         self.budgets: dict[str, Any] = about["accuracy"]["budgets"]
         self.outputs = [endpoint.name for endpoint in frozen.outputs]
         self.shown = cases["attention_mask"] == 1
@@ -220,11 +220,3 @@ def sensitivity_table(rows: list[SmallestChange]) -> str:
             f"median {float(np.median(ratios)):.2f}, largest {max(ratios):.2f}"
         )
     return "\n".join(lines)
-
-
-def write_sensitivity(path: Path, rows: list[SmallestChange]) -> None:
-    """Writes the document completely or not at all."""
-    growing = path.with_suffix(".partial")
-    text = json.dumps([asdict(row) for row in rows], indent=1)
-    growing.write_text(text + "\n", encoding="utf-8")
-    growing.replace(path)

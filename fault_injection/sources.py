@@ -91,7 +91,6 @@ def _sibling_name(name: str) -> str | None:
 
 # The directories of the clean models and bundles.
 
-ROOT = Path(__file__).parents[1]
 SOURCES_WITH_HEAD = (
     "bert_tanh",
     "bert_tanh_b",

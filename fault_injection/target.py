@@ -4,9 +4,11 @@ import json
 from functools import cached_property
 from pathlib import Path
 
-from fault_injection.copies import BUNDLE, HEAD, SealedCopy, Weights
+from fault_injection.copies import SealedCopy, Weights
 from fault_injection.graph import Graph
-from fault_injection.sources import ROOT, CleanBundle
+from fault_injection.sources import CleanBundle
+from support import ROOT
+from support.contracts import CONTRACT, DESCRIPTION
 
 
 class Target:
@@ -21,7 +23,7 @@ class Target:
     @cached_property
     def bundle(self) -> SealedCopy:
         """The copy of the bundle."""
-        return SealedCopy(self.clean.path, self.directory / "bundle", BUNDLE)
+        return SealedCopy(self.clean.path, self.directory / "bundle", CONTRACT)
 
     @cached_property
     def weights(self) -> Weights:
@@ -37,7 +39,7 @@ class Target:
     def head(self) -> SealedCopy:
         """The copy of the classifier."""
         assert self.clean.head is not None, f"{self.clean.name} has no classifier"
-        return SealedCopy(self.clean.head, self.directory / "head", HEAD)
+        return SealedCopy(self.clean.head, self.directory / "head", DESCRIPTION)
 
     def run_with_fault(self, name: str) -> None:
         """Makes the judge start a program that injects a fault into itself, then runs the cases."""

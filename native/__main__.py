@@ -11,7 +11,8 @@ import subprocess
 import sys
 from typing import Any
 
-from native.build import HOME, NATIVE_FOLDER, build, find_tensorflow, make_stamp, read_stamp
+from native.build import HOME, build, find_tensorflow, make_stamp, read_stamp
+from support import ROOT
 from support.command_line import OptionParser, command
 from support.errors import EnvironmentProblem
 from support.printing import say
@@ -22,7 +23,7 @@ EXAMPLE = """example:
 
 exit codes: 0 it works, 3 this machine lacks something
 """
-CHECK = NATIVE_FOLDER.parent / "node_bridge" / "backends" / "check_native.js"
+CHECK = ROOT / "node_bridge" / "backends" / "check_native.js"
 
 
 @command("interrupted; nothing half-built is left")

@@ -1,6 +1,5 @@
 """Builds the binding in its own folder: installs npm's packages, then compiles two libraries."""
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -13,9 +12,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from support import ROOT
+from support.atomic import new_directory
 from support.errors import EnvironmentProblem
 from support.printing import Say
 from support.progress import timed_step
+from support.sha256 import code_sha256
 
 # Finding this environment's TensorFlow without importing it.
 
@@ -72,7 +74,7 @@ def find_tensorflow() -> TensorFlow:
 # node_bridge/backends/tfjs_node.js reads it to report what has changed since then.
 
 NATIVE_FOLDER = Path(__file__).parent
-HOME = NATIVE_FOLDER.parent / ".nox" / "native"
+HOME = ROOT / ".nox" / "native"
 STAMP_FILE = "built.json"
 # The Node-API that tfjs-node looks for; every Node since 12.22 has it.
 NODE_API = 8
@@ -93,17 +95,9 @@ def make_stamp(tensorflow: TensorFlow) -> dict[str, Any]:
 
 def _recipe_sha256() -> str:
     """Returns the sha256 of this file and of all that it compiles."""
-    whole = hashlib.sha256()
-    for file in [
-        NATIVE_FOLDER / "build.py",
-        NATIVE_FOLDER / "quiet.cc",
-        *sorted((NATIVE_FOLDER / "packages").rglob("*")),
-    ]:
-        if file.is_file():
-            whole.update(
-                f"{file.relative_to(NATIVE_FOLDER).as_posix()}\0".encode() + file.read_bytes()
-            )
-    return whole.hexdigest()
+    packages = sorted((NATIVE_FOLDER / "packages").rglob("*"))
+    files = [NATIVE_FOLDER / "build.py", NATIVE_FOLDER / "quiet.cc", *packages]
+    return code_sha256(NATIVE_FOLDER, [file for file in files if file.is_file()])
 
 
 def read_stamp(home: Path) -> dict[str, Any]:
@@ -141,18 +135,13 @@ def build(tensorflow: TensorFlow, home: Path, say: Say) -> None:
         EnvironmentProblem: no compiler, no npm, no network, or the compiler fails.
     """
     compile_with = find_compiler()
-    partial = home.with_name(f".{home.name}.{os.getpid()}.partial")
-    try:
-        shutil.copytree(NATIVE_FOLDER / "packages", partial)
+    with new_directory(home) as directory:
+        shutil.copytree(NATIVE_FOLDER / "packages", directory, dirs_exist_ok=True)
         with timed_step("[1/2] tfjs-node 4.22.0, without its own TensorFlow (9 MB)", say):
-            install_packages(partial)
+            install_packages(directory)
         with timed_step(f"[2/2] its binding against TensorFlow {tensorflow.version}", say):
-            _compile_binding(compile_with, tensorflow, partial)
-        write_stamp(partial, make_stamp(tensorflow))
-        shutil.rmtree(home, ignore_errors=True)
-        partial.rename(home)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            _compile_binding(compile_with, tensorflow, directory)
+        write_stamp(directory, make_stamp(tensorflow))
 
 
 def find_compiler() -> str:

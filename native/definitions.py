@@ -4,13 +4,12 @@ Node vets a SavedModel by TensorFlow's own definitions before TensorFlow loads i
 committed, since a machine that only runs bundles has no Python; a test fails when it is outdated.
 """
 
-from pathlib import Path
-
 from google.protobuf import descriptor_pb2
 
 from export.source.messages import ROOT_PROTO, definition_pool
+from support import ROOT
 
-FILE = Path(__file__).parents[1] / "node_bridge" / "bundle" / "saved_model" / "definitions.binpb"
+FILE = ROOT / "node_bridge" / "bundle" / "saved_model" / "definitions.binpb"
 
 
 def descriptor_set() -> bytes:

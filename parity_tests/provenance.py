@@ -1,12 +1,14 @@
-"""Reads a bundle's contract, and hashes models and bundles."""
+"""Reads a bundle's contract."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from support import contracts
 from support.errors import UserError
+from support.sha256 import directory_sha256, file_sha256
+
+__all__ = ["Contract", "classifier_fits", "directory_sha256"]
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,7 @@ class Contract:
             UserError: it is not a bundle, or its contract is not what the schema says.
         """
         document = contracts.read_bundle(bundle)
-        data = (bundle / contracts.CONTRACT).read_bytes()
-        return cls(bundle, hashlib.sha256(data).hexdigest(), document)
+        return cls(bundle, file_sha256(bundle / contracts.CONTRACT), document)
 
     @property
     def weight_dtype(self) -> str | None:
@@ -46,25 +47,6 @@ class Contract:
         """Returns the sha256 of the model that the bundle claims to be made from."""
         source = self.document.get("provenance", {}).get("source")
         return source.get("sha256") if isinstance(source, dict) else None
-
-
-def directory_sha256(path: Path) -> str:
-    """Hashes a directory: the sha256 of a line `<name>` NUL `<sha256>` for each file, by name.
-
-    Two files of a SavedModel are left out: `fingerprint.pb`, which differs between two identical
-    saves, and the exporter's own list of files.
-    """
-    whole = hashlib.sha256()
-    for file in sorted(path.rglob("*")):
-        if file.is_file() and file.name not in ("fingerprint.pb", "bert-bridge.json"):
-            inner = file_sha256(file)
-            whole.update(f"{file.relative_to(path).as_posix()}\0{inner}\n".encode())
-    return whole.hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """Hashes a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def classifier_fits(directory: Path, bundle_sha256: str) -> bool:

@@ -10,20 +10,23 @@ from pathlib import Path
 
 from safetensors.numpy import save_file
 
+from export.bundle import exporter_sha256
 from parity_tests import cases
 from parity_tests.cases import TextCase, read_cases, tapped_batches
 from parity_tests.checks import stages, weights
 from parity_tests.checks.budgets import Budgets
 from parity_tests.checks.head import Head
 from parity_tests.checks.stages import StageRow
-from parity_tests.provenance import Contract, directory_sha256, file_sha256
+from parity_tests.provenance import Contract
 from parity_tests.runners import runners, runs
 from parity_tests.runners.runners import NodeSide
 from parity_tests.runners.runs import RunOutput
 from parity_tests.runners.tokenizer_source import TokenizerSource
+from support import ROOT
+from support.contracts import CONTRACT
 from support.errors import EnvironmentProblem
+from support.sha256 import path_sha256
 
-ROOT = Path(__file__).parents[1]
 TOKENIZERS = Path("artifacts/reference")
 """The cache of tokenizer bundles, by the hash of their source and of the code that reads it."""
 
@@ -57,7 +60,7 @@ class Reference:
             return None
         out = file.with_name(file.name.replace("stored", "python"))
         if not out.exists():
-            contract = bundle / "bundle.json"
+            contract = bundle / CONTRACT
             both = (self.model, self.tokenizer_source)
             tapped = tapped_batches(read_cases(self.cases))
             runners.run_python(*both, self.cases, out, contract, tapped, stored=file)
@@ -77,7 +80,7 @@ class Reference:
         """
         file = self.stored_weights(bundle) if stored else None
         both = (self.model, self.tokenizer_source)
-        contract = bundle / "bundle.json"
+        contract = bundle / CONTRACT
         return runners.run_python(*both, cases, out, contract, tapped, stored=file, costs=False)
 
     def stored_weights(self, bundle: Path) -> Path | None:
@@ -140,8 +143,8 @@ class FreshTokenizer:
 
     def __init__(self, source: TokenizerSource) -> None:
         paths = [path for path in (source.model, source.vocab) if path is not None]
-        parts = [directory_sha256(path) if path.is_dir() else file_sha256(path) for path in paths]
-        parts += [directory_sha256(ROOT / "export"), *source.versions().values()]
+        parts = [path_sha256(path) for path in paths]
+        parts += [exporter_sha256(), *source.versions().values()]
         parts += [] if source.spec is None else [repr(source.spec.options_key)]
         key = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
         self._out = TOKENIZERS / key
@@ -151,7 +154,7 @@ class FreshTokenizer:
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> "FreshTokenizer":
-        if not (self._out / "bundle.json").exists():
+        if not (self._out / CONTRACT).exists():
             paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
             self._process = subprocess.Popen(
                 self._command,

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from support import ROOT
 from support.printing import cleaned_streams, printable, say, underlying_stream
 
 USER_ERROR, ENVIRONMENT, INTERNAL, INTERRUPTED = 2, 3, 70, 130
@@ -38,7 +39,6 @@ MACHINE_ERRORS = {
     errno.ETXTBSY: "try again later",
 }
 """System errors that the machine causes, each with a remedy; others mean a wrong path."""
-ROOT = Path(__file__).parents[1]
 DISK_ERROR_TEXTS = ("No space left", "File too large", "Disk quota", "Read-only file system")
 """Parts of TensorFlow's error messages; its errors are no OSError."""
 # By name: TensorFlow's class cannot be imported where TensorFlow was never loaded.

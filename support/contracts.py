@@ -9,13 +9,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from support import ROOT
 from support.errors import UserError
 from support.input_files import read_json
 from support.printing import printable
 
-SCHEMAS = Path(__file__).parents[1] / "schemas"
+SCHEMAS = ROOT / "schemas"
 CONTRACT = "bundle.json"
 DESCRIPTION = "classifier.json"
+MODEL_FILE = "model.json"
+VOCAB_FILE = "vocab.txt"
+TABLES_FILE = "tokenizer_tables.bin"
+GOLDEN_FILE = "golden.safetensors"
+FILE_LIST = "bert-bridge.json"
+"""The list of the files of a SavedModel that the exporter wrote."""
 FORMATS = {CONTRACT: "bert-bridge", DESCRIPTION: "bert-bridge-classifier"}
 UNSEALED = "0" * 64
 """Replaces a classifier's seal while the seal is computed."""
@@ -31,8 +38,17 @@ def read_bundle(bundle: Path) -> dict[str, Any]:
     Raises:
         UserError: it is not a bundle, or its contract does not fit the schema.
     """
-    document = _read_document(bundle, CONTRACT, "a bundle", "make one with `nox -s export`")
-    path, advice = bundle / CONTRACT, "export the bundle again"
+    return read_contract(bundle / CONTRACT)
+
+
+def read_contract(path: Path) -> dict[str, Any]:
+    """Reads a bundle's contract, wherever it is.
+
+    Raises:
+        UserError: see `read_bundle`.
+    """
+    document = _read_document(path, CONTRACT, "a bundle", "make one with `nox -s export`")
+    advice = "export the bundle again"
     _validate_document("bundle", document, path, advice)
     problem = _contradiction_in_bundle(document)
     if problem:
@@ -51,8 +67,8 @@ def read_classifier(directory: Path) -> dict[str, Any]:
             description was edited after training.
     """
     how = "make one with `node node_bridge/train.js`"
-    document = _read_document(directory, DESCRIPTION, "a classifier", how)
     path, advice = directory / DESCRIPTION, "copy or train the classifier again"
+    document = _read_document(path, DESCRIPTION, "a classifier", how)
     _validate_document("classifier", document, path, advice)
     problem = _contradiction_in_classifier(document)
     if problem:
@@ -63,21 +79,20 @@ def read_classifier(directory: Path) -> dict[str, Any]:
     return document
 
 
-def _read_document(directory: Path, name: str, kind: str, how: str) -> dict[str, Any]:
-    """Reads a JSON object from a directory and checks its `format`.
+def _read_document(path: Path, name: str, kind: str, how: str) -> dict[str, Any]:
+    """Reads a JSON object and checks its `format`.
 
     Args:
-        directory: the directory.
-        name: the file's name, a key of FORMATS.
-        kind: what the directory should be, for messages.
+        path: the file.
+        name: the file's usual name, a key of FORMATS.
+        kind: what the file's directory should be, for messages.
         how: advice on how to get one, for messages.
 
     Raises:
         UserError: the file is missing, cannot be read, or has another format.
     """
-    path = directory / name
     if not path.exists():
-        raise UserError(f"{directory} is not {kind}: it has no {name}; {how}")
+        raise UserError(f"{path.parent} is not {kind}: it has no {name}; {how}")
     document = read_json(path, kind, _refuse_constant)
     if not isinstance(document, dict) or document.get("format") != FORMATS[name]:
         raise UserError(f"{path} is not of the format {FORMATS[name]}; {how}")

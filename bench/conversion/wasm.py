@@ -8,7 +8,8 @@ from pathlib import Path
 
 from bench.rows import BenchRow
 from bench.setting import BenchSetting, node_packages
-from bench.side import ROOT, SideProcess, node_program, python_program, time_in_turns
+from bench.side import SideProcess, node_program, python_program, time_in_turns
+from support import ROOT
 from support.errors import CheckFailed, EnvironmentProblem
 
 GRAPH = Path(__file__).with_name("graph.js")

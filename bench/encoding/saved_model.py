@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from bench.serve import serve, time_passes
+from export.source.signature_choice import DEFAULT_SIGNATURE
 from export.source.vetting import load_saved_model
 
 
@@ -28,7 +29,7 @@ class SavedModelPeer:
 
     def run_once(self) -> list[Any]:
         """Returns float32[hidden] of each text, at position 0."""
-        signature = self.loaded.signatures["serving_default"]
+        signature = self.loaded.signatures[DEFAULT_SIGNATURE]
         return [
             row
             for batch in self.batches

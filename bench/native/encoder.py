@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from bench.serve import serve, time_passes
+from export.source.signature_choice import DEFAULT_SIGNATURE
 from export.source.vetting import load_saved_model
 
 
@@ -29,7 +30,7 @@ class PythonEncoder:
             "token_type_ids": np.zeros_like(ids),
         }
         tensors = {name: tf.constant(value) for name, value in feeds.items()}
-        outputs = self.loaded.signatures["serving_default"](**tensors)
+        outputs = self.loaded.signatures[DEFAULT_SIGNATURE](**tensors)
         return {name: value.numpy() for name, value in outputs.items()}
 
     def values(self, batch: int, sequence: int) -> list[float]:

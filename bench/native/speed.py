@@ -10,12 +10,12 @@ from bench.rows import BenchRow
 from bench.setting import BenchSetting, model_and_bundle, python_packages
 from bench.side import (
     ALL_THREADS,
-    ROOT,
     SideProcess,
     node_program,
     python_program,
     time_in_turns,
 )
+from support import ROOT
 from support.errors import CheckFailed
 from support.node import find_node
 

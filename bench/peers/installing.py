@@ -1,6 +1,5 @@
 """Installs locked packages into .nox/bench, once: npm's packages and the ONNX converter."""
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -8,9 +7,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.side import ROOT
+from support import ROOT
+from support.atomic import new_directory
 from support.errors import EnvironmentProblem
 from support.printing import Say
+from support.sha256 import file_sha256
 
 HOME = ROOT / ".nox" / "bench"
 PACKAGES = Path(__file__).parent / "packages"
@@ -66,19 +67,13 @@ def install_once(
     """
     home = HOME / name
     stamp = home / "locked.sha256"
-    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
+    wanted = file_sha256(lock)
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
         return home
     say(f"installing {what}, to download once")
-    growing = home.with_name(f".{name}.{os.getpid()}.partial")
-    growing.mkdir(parents=True)
-    try:
-        install(growing)
-        (growing / stamp.name).write_text(wanted, encoding="utf-8")
-        shutil.rmtree(home, ignore_errors=True)
-        growing.rename(home)
-    finally:
-        shutil.rmtree(growing, ignore_errors=True)
+    with new_directory(home) as directory:
+        install(directory)
+        (directory / stamp.name).write_text(wanted, encoding="utf-8")
     return home
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from bench.peers.installing import install_onnx_converter
 from bench.setting import BenchSetting, model_and_bundle, run_module
 from bench.tokenizer import material
+from export.source.signature_choice import DEFAULT_SIGNATURE
 
 OPSET = "18"
 CONFIGS = {"albert_tiny": "albert", "bert": "bert"}
@@ -30,7 +31,7 @@ def make_onnx_folder(setting: BenchSetting, model: str) -> Path:
     setting.say(f"converting {model} to ONNX")
     published.parent.mkdir(parents=True, exist_ok=True)
     converted = published.with_name("converted.onnx")
-    signature = ["--tag", "serve", "--signature_def", "serving_default", "--opset", OPSET]
+    signature = ["--tag", "serve", "--signature_def", DEFAULT_SIGNATURE, "--opset", OPSET]
     files = ["--saved-model", str(source.absolute()), "--output", str(converted)]
     run_module(["tf2onnx.convert", *signature, *files], path)
     (home / "config.json").write_text(json.dumps({"model_type": CONFIGS[model]}), "utf-8")

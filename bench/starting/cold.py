@@ -13,7 +13,8 @@ from bench.peers.installing import install_node_peers
 from bench.peers.onnx_folder import make_onnx_folder
 from bench.rows import BenchRow
 from bench.setting import BenchSetting, node_packages
-from bench.side import ROOT, time_in_turns
+from bench.side import time_in_turns
+from support import ROOT
 from support.errors import EnvironmentProblem
 from support.node import find_node
 

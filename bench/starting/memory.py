@@ -1,6 +1,5 @@
 """Measures the peak memory of a process that loads a large bundle."""
 
-import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from bench.rows import BenchRow
 from bench.setting import BenchSetting, model_and_bundle
 from support.errors import EnvironmentProblem
 from support.node import find_node
+from support.tfjs_weights import shard_paths
 
 PROGRAM = Path(__file__).with_name("load.js")
 MODEL = "bert"
@@ -43,9 +43,7 @@ def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
 
 def weight_bytes(bundle: Path) -> int:
     """Returns the bytes of the weights of a bundle's GraphModel."""
-    document = json.loads((bundle / "model.json").read_text(encoding="utf-8"))
-    paths = [path for group in document["weightsManifest"] for path in group["paths"]]
-    return sum((bundle / path).stat().st_size for path in paths)
+    return sum(path.stat().st_size for path in shard_paths(bundle))
 
 
 def peak_bytes(*bundle: Path) -> float:

@@ -15,7 +15,8 @@ from importlib.metadata import files
 from pathlib import Path
 
 from bench.setting import BenchSetting, code_hash
-from bench.side import ROOT
+from support import ROOT
+from support.contracts import VOCAB_FILE, read_bundle
 from support.errors import EnvironmentProblem, UserError
 
 USUAL_SIZE = 21128
@@ -58,7 +59,7 @@ def embedded_vocab(setting: BenchSetting) -> Path:
     Raises:
         UserError: it does not exist.
     """
-    path = setting.root / "vocab.txt"
+    path = setting.root / VOCAB_FILE
     if not path.is_file():
         raise UserError(f"{path} does not exist; `nox -s export` makes it")
     return path
@@ -96,7 +97,7 @@ def make_bundle(setting: BenchSetting, vocab: Path, algorithm: str) -> Path:
     embedded = setting.root / "bundle" / "albert_tiny"
     if _has_tokenizer(embedded, vocab, algorithm):
         return embedded
-    maker = code_hash("export/tokenizer", "export/bundle.py", "locks")
+    maker = code_hash("export/tokenizer", "export/bundle.py", "support", "locks")
     out = setting.root / "bench" / f"{vocab.stem}.{algorithm}"
     stamp = out.with_name(f"{out.name}.sha256")
     wanted = hashlib.sha256(vocab.read_bytes() + maker.encode()).hexdigest()
@@ -118,8 +119,8 @@ def make_bundle(setting: BenchSetting, vocab: Path, algorithm: str) -> Path:
 def _has_tokenizer(bundle: Path, vocab: Path, algorithm: str) -> bool:
     """Returns whether a bundle of a model has this tokenizer in lower case."""
     try:
-        contract = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))["tokenizer"]
-        same = (bundle / "vocab.txt").read_bytes() == vocab.read_bytes()
-    except (OSError, ValueError, KeyError):
+        contract = read_bundle(bundle)["tokenizer"]
+        same = (bundle / VOCAB_FILE).read_bytes() == vocab.read_bytes()
+    except (OSError, UserError):
         return False
     return bool(same and contract["algorithm"] == algorithm and contract["options"]["lower_case"])

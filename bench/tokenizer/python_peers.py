@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.serve import serve, time_passes
+from support.contracts import VOCAB_FILE
 from support.quiet_tensorflow import tensorflow
 
 # None of 100, 1,000, 10,000 and all texts at once was clearly faster for any peer.
@@ -78,7 +79,7 @@ def _make_hugging_face(bundle: Path) -> tuple[Encode, Encode, Encode]:
 
 def read_tokens(bundle: Path) -> list[str]:
     r"""Reads the lines of a bundle's vocab; only \n ends one."""
-    return (bundle / "vocab.txt").read_bytes().decode().removesuffix("\n").split("\n")
+    return (bundle / VOCAB_FILE).read_bytes().decode().removesuffix("\n").split("\n")
 
 
 def main() -> None:

@@ -19,7 +19,8 @@ from bench.encoding.speed import compare_vectors
 from bench.native.speed import native_problem
 from bench.rows import BenchRow
 from bench.setting import BenchSetting
-from bench.side import ALL_THREADS, ROOT, SideProcess, node_program, time_in_turns
+from bench.side import ALL_THREADS, SideProcess, node_program, time_in_turns
+from support import ROOT
 from support.errors import CheckFailed, EnvironmentProblem
 from support.node import find_node
 

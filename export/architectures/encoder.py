@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from export.encoder_config import EncoderConfig
+from export.source.signature_choice import DEFAULT_SIGNATURE
 
 # The layers of a transformer encoder: self-attention and feed-forward, each followed by layer norm.
 #
@@ -183,7 +184,7 @@ def save_encoder(model: tf_keras.Model, directory: Path) -> None:
 
     `model` is an `Encoder` or a `SentenceEncoder`: its signature is its method `serve`.
     """
-    model.save(str(directory), save_format="tf", signatures={"serving_default": model.serve})
+    model.save(str(directory), save_format="tf", signatures={DEFAULT_SIGNATURE: model.serve})
 
 
 # The head of the masked language model: the score of each token at each position.

@@ -4,7 +4,6 @@
 model attends to padding; the types are all 0.
 """
 
-import hashlib
 import tempfile
 from pathlib import Path
 
@@ -12,9 +11,12 @@ import tensorflow as tf
 import tf_keras
 
 from export.architectures.encoder import Encoder, MlmHead, seeded_head
+from export.source.signature_choice import DEFAULT_SIGNATURE
 from export.tokenizer import TokenizerSpec
 from export.tokenizer.reference import refuse_repeated
 from export.tokenizer.vocab import Vocab, compare_sizes
+from support.contracts import VOCAB_FILE
+from support.sha256 import file_sha256
 
 INPUT = "args_0"
 MAX_POSITIONS = 512
@@ -30,7 +32,7 @@ class VocabFileInitializer(tf.lookup.TextFileInitializer):
     """
 
     def __init__(self, file: Path) -> None:
-        self._content = hashlib.sha256(file.read_bytes()).hexdigest()
+        self._content = file_sha256(file)
         kinds = tf.lookup.TextFileIndex
         super().__init__(str(file), tf.string, kinds.WHOLE_LINE, tf.int64, kinds.LINE_NUMBER)
 
@@ -113,11 +115,11 @@ def save_string_tokens(
     elif head is None:
         head = seeded_head(encoder.config, HEAD_SEED)
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "vocab.txt"
+        file = Path(folder) / VOCAB_FILE
         file.write_bytes("".join(f"{token}\n" for token in vocab.tokens).encode())
         model = StringTokens(encoder, vocab, file, head)
         model(tf_keras.Input([None], dtype=tf.string, name=INPUT))
-        model.save(str(directory), save_format="tf", signatures={"serving_default": model.serve})
+        model.save(str(directory), save_format="tf", signatures={DEFAULT_SIGNATURE: model.serve})
 
 
 def _refuse_mismatch(vocab: Vocab, rows: int) -> None:

@@ -26,9 +26,9 @@ from typing import Any
 
 from export.confined import landlock
 from export.confined.worker import encode_job
+from support import ROOT
 from support.errors import CheckFailed, EnvironmentProblem, UserError
 
-ROOT = Path(__file__).parents[2]
 PROGRAM_PATHS = (
     "export",
     "native",

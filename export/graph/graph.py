@@ -22,8 +22,8 @@ from export.graph import control_flow
 from export.source.signature_choice import DEFAULT_SIGNATURE
 from export.source.vetting import load_saved_model
 from support.errors import UserError
+from support.tfjs_weights import WEIGHT_PREFIX
 
-WEIGHTS = "weights/"
 # Without these two, TensorFlow converts a tf.case into the Switch and Merge of TensorFlow 1.
 convert_to_constants._CONTROL_FLOW_OPS.update(("Case", "StatelessCase"))
 MAX_CONSTANT_SIZE = 1024  # elements; a constant with more is a weight
@@ -371,7 +371,7 @@ def freeze(
             feeds[f"{node}:0"] = tensor if dtype == tf.int32 else tf.cast(tensor, dtype)
             inputs.append(Endpoint(name, tf.int32, shape.as_list()))
         for node, value in values.items():
-            name = WEIGHTS + names.get(node, node)
+            name = WEIGHT_PREFIX + names.get(node, node)
             weights[add_weight(node, name, value.dtype, value.shape).op.name] = value
         used = {name.split(":")[0] for node in graph_def.node for name in node.input}
         feeds = {name: tensor for name, tensor in feeds.items() if name[:-2] in used}

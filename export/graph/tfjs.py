@@ -19,6 +19,7 @@ from google.protobuf.json_format import MessageToDict
 from tensorflow.core.framework import graph_pb2
 
 from export.graph.graph import Array, FrozenGraph, make_signature_def
+from support.contracts import MODEL_FILE
 from support.errors import UserError
 
 STUB_MODULES = (
@@ -70,7 +71,7 @@ def write_model(frozen: FrozenGraph, dtypes: Mapping[str, str], directory: Path)
     by_dtype: dict[str, list[str]] = {}
     for name, dtype in dtypes.items():
         by_dtype.setdefault(dtype, []).append(name)
-    model = directory / "model.json"
+    model = directory / MODEL_FILE
     converter.write_artifacts(
         MessageToDict(_add_weight_constants(graph_def, frozen.weights)),
         [group],

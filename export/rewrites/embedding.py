@@ -9,9 +9,10 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 
-from export.graph.graph import WEIGHTS, Array, FrozenGraph, add_axis_zero, skip_identities
+from export.graph.graph import Array, FrozenGraph, add_axis_zero, skip_identities
 from export.rewrites.elementary import copy_graph
 from export.rewrites.splice import InferredTensors, scalar_constants, splice
+from support.tfjs_weights import WEIGHT_PREFIX
 
 MAX_PRODUCT_ROWS = 4
 
@@ -208,7 +209,8 @@ def _find_partitions(
     parts = [skip_identities(nodes, gather.input[0]) for gather in gathers]
     fits = all(gather.op == "GatherV2" for gather in gathers)
     named = all(
-        name in weights and PARTITION_NAME.search(name.removeprefix(WEIGHTS)) for name in parts
+        name in weights and PARTITION_NAME.search(name.removeprefix(WEIGHT_PREFIX))
+        for name in parts
     )
     return parts if fits and named else []
 

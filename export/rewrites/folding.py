@@ -9,9 +9,10 @@ from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.framework import tensor_util
 from tensorflow.python.grappler import tf_optimizer
 
-from export.graph.graph import WEIGHTS, Endpoint, FrozenGraph, make_signature_def, topological_order
+from export.graph.graph import Endpoint, FrozenGraph, make_signature_def, topological_order
 from export.rewrites.elementary import copy_graph
 from export.source.signature_choice import DEFAULT_SIGNATURE
+from support.tfjs_weights import WEIGHT_PREFIX
 
 PASSING = ("Const", "Placeholder", "Identity")
 
@@ -54,9 +55,9 @@ def fold_weights(frozen: FrozenGraph) -> FrozenGraph:
             value = values[node.name]
             new.name, new.op = node.name, "Identity"
             new.attr["T"].type = tf.as_dtype(value.dtype).as_datatype_enum
-            new.input.append(WEIGHTS + node.name)
-            weights[WEIGHTS + node.name] = value
-            weight = result.node.add(op="Placeholder", name=WEIGHTS + node.name)
+            new.input.append(WEIGHT_PREFIX + node.name)
+            weights[WEIGHT_PREFIX + node.name] = value
+            weight = result.node.add(op="Placeholder", name=WEIGHT_PREFIX + node.name)
             weight.attr["dtype"].type = tf.as_dtype(value.dtype).as_datatype_enum
             weight.attr["shape"].shape.CopyFrom(tf.TensorShape(value.shape).as_proto())
     return replace(frozen, graph_def=result, weights=weights)

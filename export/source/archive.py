@@ -1,8 +1,6 @@
 """Unpacks an untrusted archive: plain files inside one folder, within limits, or nothing at all."""
 
 import gzip
-import hashlib
-import os
 import shutil
 import tarfile
 import zipfile
@@ -14,7 +12,9 @@ from typing import BinaryIO
 
 from export.source import unpacking
 from export.source.unpacking import CHUNK, Member, MemberPaths, UnpackLimit, tar_members
+from support.atomic import temporary_directory_beside
 from support.errors import EnvironmentProblem, UserError
+from support.sha256 import file_sha256
 
 GZIP, ZIP, TAR = b"\x1f\x8b", b"PK\x03\x04", b"ustar"
 HEAD_BYTES = 512
@@ -40,12 +40,6 @@ def detect_archive_kind(head: bytes) -> str | None:
     return "tar" if head[257:].startswith(TAR) else None
 
 
-def sha256_of_file(archive: Path) -> str:
-    """Returns the sha256 of a file in hexadecimal."""
-    with archive.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def unpack(archive: Path, cache: Path, content: str) -> Path:
     """Unpacks an archive into the cache, once for each content; returns the directory.
 
@@ -63,24 +57,23 @@ def unpack(archive: Path, cache: Path, content: str) -> Path:
         EnvironmentProblem: the cache is not writable.
     """
     target = cache / content
-    partial = cache / f".{content}.{os.getpid()}.partial"
     try:
         if _is_unpacked(archive, target):
             return target
         _remove_path(target)
-        partial.mkdir(parents=True)
-        _write_members(archive, partial)
-        if sha256_of_file(archive) != content:
-            raise UserError(f"{archive} changed while it was read; run the command again")
-        _move_into_place(partial, target)
+        # Not `new_directory`: it would replace the same directory of a process that was faster,
+        # which may be reading it already.
+        with temporary_directory_beside(target) as partial:
+            _write_members(archive, partial)
+            if file_sha256(archive) != content:
+                raise UserError(f"{archive} changed while it was read; run the command again")
+            _move_into_place(partial, target)
     except OSError as error:
         if error.errno is None:
             raise _damaged_archive_error(archive, error) from error
         raise EnvironmentProblem(f"cannot unpack {archive}: {error.strerror}") from error
     except DAMAGE_ERRORS as error:
         raise _damaged_archive_error(archive, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return target
 
 

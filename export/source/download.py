@@ -28,6 +28,9 @@ ABANDONED_S = 120
 class PartialFile:
     """The partial file of one URL.
 
+    It is not written by `support.atomic`, which removes what is unfinished: this file stays for the
+    next process, which resumes it.
+
     `version` is the server's name of this version of the file (an ETag or a date); without it no
     download can be resumed. The file's name includes it, so that two versions never mix, and the
     process id, so that two processes never write to one file.

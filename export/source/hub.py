@@ -22,6 +22,7 @@ from support import printing
 from support.errors import EnvironmentProblem, UserError
 from support.input_files import plain_file_size
 from support.quiet_tensorflow import tensorflow
+from support.sha256 import file_sha256
 
 # Pages of TF-Hub and Kaggle; tensorflow_hub resolves them, since it knows their protocol.
 
@@ -275,7 +276,7 @@ def resolve_url(url: str, sha256: str | None, say: Callable[[str], None]) -> Pat
             raise UserError(f"--sha256 is for an archive or a URL of one, got the page {url}")
         return _resolve_page(url)
     file = download_archive(url, cache, say)
-    if sha256 and archive.sha256_of_file(file) != sha256.lower():
+    if sha256 and file_sha256(file) != sha256.lower():
         # This may be an older file of the same URL: check the host's current one.
         file.unlink()
         file = download_archive(url, cache, say)
@@ -294,7 +295,7 @@ def _check_and_unpack(file: Path, sha256: str | None) -> Path:
         UserError: it has another sha256; or see `archive.unpack`.
     """
     plain_file_size(file, archive.ARCHIVE_KINDS)
-    content = archive.sha256_of_file(file)
+    content = file_sha256(file)
     if sha256 and content != sha256.lower():
         raise UserError(
             f"{file}: got sha256 {content}, expected {sha256}; "

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from export.source.signature_choice import TensorInfo
+from export.source.signature_choice import DEFAULT_SIGNATURE, TensorInfo
 from support.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ OUTPUT_NAMES = {
 INPUT_DTYPES = ("int32", "int64", "bool", "float32")
 FLOATS = ("float16", "float32", "float64", "bfloat16")
 OUTPUT_RANKS = {"sequence_output": 3, "pooled_output": 2}
-SERVING = "serving_default_"
+SERVING = f"{DEFAULT_SIGNATURE}_"
 
 
 def _plain_name(name: str) -> str:

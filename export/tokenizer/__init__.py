@@ -9,11 +9,11 @@ from export.tokenizer.reference import Reference, library_versions, make_referen
 from export.tokenizer.spec import ALGORITHMS, TokenizerSpec
 from export.tokenizer.tables import serialise
 from export.tokenizer.vocab import Vocab, read_vocab
+from support.contracts import TABLES_FILE, VOCAB_FILE
 from support.quiet_tensorflow import tensorflow
 
 __all__ = [
     "ALGORITHMS",
-    "TABLES_FILE",
     "Reference",
     "TokenizerSpec",
     "Vocab",
@@ -23,9 +23,6 @@ __all__ = [
     "save_tokenizer_model",
     "write_tokenizer",
 ]
-
-
-TABLES_FILE = "tokenizer_tables.bin"
 
 
 def write_tokenizer(
@@ -50,7 +47,7 @@ def write_tokenizer(
         UserError: the algorithm's library refuses the vocab; see `make_reference`.
         EnvironmentProblem: see `make_reference`.
     """
-    (directory / "vocab.txt").write_bytes(vocab.raw)
+    (directory / VOCAB_FILE).write_bytes(vocab.raw)
     (directory / TABLES_FILE).write_bytes(serialise(read_tables(spec, vocab, python)))
     if spec.algorithm == "bert":
         write_tokenizer_json(directory / "tokenizer.json", spec, vocab)

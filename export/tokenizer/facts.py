@@ -12,13 +12,13 @@ from typing import Any
 from export.tokenizer.huggingface_files import HuggingFaceFiles
 from export.tokenizer.spec import TokenizerSpec
 from export.tokenizer.vocab import MAX_VOCAB
+from support.contracts import VOCAB_FILE
 from support.errors import UserError
 from support.input_files import MAX_JSON, read_object, read_plain_file
 
-VOCAB = "vocab.txt"
 CONFIG, TOKENIZER = "tokenizer_config.json", "tokenizer.json"
 SPECIAL, ADDED = "special_tokens_map.json", "added_tokens.json"
-TOKENIZER_FILES = (VOCAB, CONFIG, TOKENIZER, SPECIAL, ADDED)
+TOKENIZER_FILES = (VOCAB_FILE, CONFIG, TOKENIZER, SPECIAL, ADDED)
 ASSETS = "assets"
 
 
@@ -54,15 +54,15 @@ def collect_files(checkpoint: Path) -> dict[str, bytes]:
     paths = [directory / name for name in TOKENIZER_FILES]
     found = {
         path.name: read_plain_file(
-            path, MAX_VOCAB if path.name == VOCAB else MAX_JSON, "the model's own"
+            path, MAX_VOCAB if path.name == VOCAB_FILE else MAX_JSON, "the model's own"
         )
         for path in paths
         if path.is_file()
     }
-    if VOCAB not in found and TOKENIZER in found:
+    if VOCAB_FILE not in found and TOKENIZER in found:
         lines = _tokens_in_order(read_object(directory / TOKENIZER))
         if lines is not None:
-            found[VOCAB] = "".join(f"{line}\n" for line in lines).encode()
+            found[VOCAB_FILE] = "".join(f"{line}\n" for line in lines).encode()
     return found
 
 
@@ -95,7 +95,7 @@ def read_folder(directory: Path) -> TokenizerFacts | None:
     """
     if not any((directory / name).is_file() for name in TOKENIZER_FILES):
         return None
-    vocab = directory / VOCAB
+    vocab = directory / VOCAB_FILE
     documents = {
         name: read_object(directory / name) if (directory / name).is_file() else None
         for name in (CONFIG, TOKENIZER, SPECIAL, ADDED)

@@ -7,18 +7,16 @@ from typing import Any
 from export.tokenizer.reference import load_library
 from export.tokenizer.spec import TokenizerSpec
 from export.tokenizer.tables import (
-    ALONE,
-    LETTER,
     ONLY_BLOCK,
     PLAIN_SPACE,
     SCALARS,
-    SPACE,
     CharacterTables,
     Symbols,
     own_symbol,
     symbols_from_words,
 )
 from export.tokenizer.vocab import Vocab
+from support.tokenizer_tables import ALONE, LETTER, SPACE
 
 # Each Unicode scalar value goes through the tokenizer between the letters a and b. Canonical
 # ordering affects several characters, so combining marks are also tried in pairs.

@@ -11,8 +11,10 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from export.bundle import digest
+from export.source.signature_choice import DEFAULT_SIGNATURE
 from export.tokenizer.vocab import Vocab
+from support.contracts import VOCAB_FILE
+from support.sha256 import file_sha256
 
 
 class NamedAsset(tf.saved_model.Asset):
@@ -24,7 +26,7 @@ class NamedAsset(tf.saved_model.Asset):
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
-        self.hash = digest(Path(path))
+        self.hash = file_sha256(Path(path))
 
     def __repr__(self) -> str:
         return f"vocab_{self.hash}"
@@ -64,7 +66,7 @@ class TokenizerModel(tf.Module):
 def save_model(vocab: Vocab, out: Path, lower_case: bool) -> None:
     """Writes the SavedModel; see `export.tokenizer.save_tokenizer_model`."""
     with tempfile.TemporaryDirectory() as directory:
-        vocab_file = Path(directory) / "vocab.txt"
+        vocab_file = Path(directory) / VOCAB_FILE
         vocab_file.write_bytes(vocab.raw)
         model = TokenizerModel(vocab_file, vocab.special["pad"].id, lower_case)
-        tf.saved_model.save(model, str(out), signatures={"serving_default": model.__call__})
+        tf.saved_model.save(model, str(out), signatures={DEFAULT_SIGNATURE: model.__call__})

@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 
 from export.bundle import SpecialToken
+from support.contracts import VOCAB_FILE
 from support.errors import UserError
 from support.input_files import read_plain_file
 
@@ -33,7 +34,7 @@ class Vocab:
     raw: bytes = field(repr=False)
     tokens: list[str] = field(repr=False)
     special: dict[str, SpecialToken]
-    name: str = "vocab.txt"
+    name: str = VOCAB_FILE
     repeated: dict[str, list[int]] = field(default_factory=dict, repr=False)
 
     def unused_name(self) -> str:

@@ -5,10 +5,11 @@ from random import Random
 
 import numpy as np
 
-from fault_injection.copies import PREFIX, Array, Weights
+from fault_injection.copies import Weights
 from fault_injection.graph import GraphParts
 from fault_injection.registry import Change, kind
 from fault_injection.target import Target
+from support.tfjs_weights import WEIGHT_PREFIX, Array
 
 INT = {"T": {"type": "DT_INT32"}}
 HIDDEN = 1e4
@@ -101,7 +102,7 @@ def _largest_score(weights: Weights) -> float:
         return float(gamma) * sqrt(beta.size) + norm(f"{front}/beta")
 
     name = weights.names("/embeddings/norm/gamma")[0].split("/")[1]
-    root = f"{PREFIX}{name}"
+    root = f"{WEIGHT_PREFIX}{name}"
     first = shown(f"{root}/embeddings/norm")
     if weights.names("/projection/kernel"):
         first = first * norm(f"{root}/projection/kernel") + norm(f"{root}/projection/bias")

@@ -5,6 +5,7 @@ from typing import Any
 
 from fault_injection.registry import kind
 from fault_injection.target import Target
+from support.contracts import TABLES_FILE
 
 
 @kind("bundle", stages="contract")
@@ -98,7 +99,7 @@ def wrong_tokenizer_option(target: Target, choose: Random) -> str:
     else:
         tokenizer["options"]["lower_case"] = not lower
     tables = target.clean.material.tables(name).read_bytes()
-    target.bundle.write("tokenizer_tables.bin", tables)
+    target.bundle.write(TABLES_FILE, tables)
     return f"contract and tables of {name} instead of {'lower' if lower else 'cased'}"
 
 

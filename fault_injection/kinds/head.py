@@ -4,10 +4,12 @@ from random import Random
 
 import numpy as np
 
-from fault_injection.copies import HEAD, Array, SealedCopy, Weights
+from fault_injection.copies import SealedCopy, Weights
 from fault_injection.registry import kind
 from fault_injection.sources import CleanBundle
 from fault_injection.target import Target
+from support.contracts import DESCRIPTION, MODEL_FILE
+from support.tfjs_weights import Array
 
 
 def has_head(clean: CleanBundle) -> bool:
@@ -69,7 +71,7 @@ def head_bias_lost(target: Target, choose: Random) -> str:
 def head_of_another_bundle(target: Target, choose: Random) -> str:
     """The head was trained on another bundle, but names this one."""
     assert target.clean.sibling is not None and target.clean.sibling.head is not None
-    other = SealedCopy(target.clean.sibling.head, target.directory / "other", HEAD)
+    other = SealedCopy(target.clean.sibling.head, target.directory / "other", DESCRIPTION)
     for name in target.head.about["files"]:
         target.head.write(name, other.read(name))
     return f"weights of the head of {target.clean.sibling.name}"
@@ -78,7 +80,7 @@ def head_of_another_bundle(target: Target, choose: Random) -> str:
 @kind("head", stages="probabilities", fits=has_head)
 def head_activation_wrong(target: Target, choose: Random) -> str:
     """The hidden layer has ReLU, and was trained with tanh."""
-    model = target.head.document("model.json")
+    model = target.head.document(MODEL_FILE)
     text = str(model)
     assert text.count("'activation': 'tanh'") == 1
     _replace_value(model, "activation", "tanh", "relu")

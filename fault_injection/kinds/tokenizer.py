@@ -3,13 +3,21 @@
 import unicodedata
 from random import Random
 
-from fault_injection import tables
 from fault_injection.registry import kind
 from fault_injection.sources import CleanBundle
-from fault_injection.tables import ALONE, BLOCKS, FOLDED, LETTER, SPACE, VANISHES, EditableTables
 from fault_injection.target import Target
-
-TABLES_FILE = "tokenizer_tables.bin"
+from support.contracts import TABLES_FILE, VOCAB_FILE
+from support.tokenizer_tables import (
+    ALONE,
+    BLOCKS,
+    FOLDED,
+    LETTER,
+    SPACE,
+    VANISHES,
+    TokenizerTables,
+    tables_from_bytes,
+    tables_to_bytes,
+)
 
 
 def _is_lower_casing(clean: CleanBundle) -> bool:
@@ -22,14 +30,31 @@ def is_cased(clean: CleanBundle) -> bool:
     return not _is_lower_casing(clean)
 
 
-def _read_bundle_tables(target: Target) -> EditableTables:
+def _read_bundle_tables(target: Target) -> TokenizerTables:
     """Reads the bundle's tables."""
-    return tables.read_tables(target.bundle.read(TABLES_FILE))
+    return tables_from_bytes(target.bundle.read(TABLES_FILE))
 
 
-def write_tables(target: Target, changed: EditableTables) -> None:
+def write_tables(target: Target, changed: TokenizerTables) -> None:
     """Writes the bundle's tables."""
-    target.bundle.write(TABLES_FILE, tables.tables_to_bytes(changed))
+    target.bundle.write(TABLES_FILE, tables_to_bytes(changed))
+
+
+def _fold(changed: TokenizerTables, c: int, symbols: tuple[int, ...]) -> None:
+    """Makes a code point become these symbols, none of them itself."""
+    changed.classes[c] = FOLDED
+    changed.folds[c] = symbols
+
+
+def _set_class(changed: TokenizerTables, c: int, kind: int) -> None:
+    """Makes a code point become itself as LETTER, ALONE or SPACE, or nothing as VANISHES."""
+    changed.classes[c] = kind
+    changed.folds.pop(c, None)
+
+
+def _kind_of(tables: TokenizerTables, c: int) -> int:
+    """Returns LETTER, ALONE or SPACE; LETTER where the code point becomes something else."""
+    return tables.classes[c] if tables.classes[c] < VANISHES else LETTER
 
 
 @kind("tokenizer", stages="tables", fits=_is_lower_casing)
@@ -62,7 +87,7 @@ def nfkc_on(target: Target, choose: Random) -> str:
         form = unicodedata.normalize("NFKC", chr(c))
         simple = form != chr(c) and form and all(0x20 < ord(x) < 0x10000 for x in form)
         if simple and changed.classes[c] < VANISHES and unicodedata.category(chr(c)) != "Lo":
-            changed.fold(c, [ord(x) * 4 + changed.kind_of(ord(x)) for x in form])
+            _fold(changed, c, tuple(ord(x) * 4 + _kind_of(changed, ord(x)) for x in form))
             folded += 1
     write_tables(target, changed)
     return f"{folded} characters folded by NFKC"
@@ -83,9 +108,9 @@ def one_entry_altered(target: Target, choose: Random) -> str:
     assert changed.classes[c] == ALONE
     to = choose.choice(("a space", "a letter", "nothing", "its neighbour"))
     if to == "its neighbour":
-        changed.fold(c, [(c + 1) * 4 + ALONE])
+        _fold(changed, c, ((c + 1) * 4 + ALONE,))
     else:
-        changed.set_class(c, {"a space": SPACE, "a letter": LETTER, "nothing": VANISHES}[to])
+        _set_class(changed, c, {"a space": SPACE, "a letter": LETTER, "nothing": VANISHES}[to])
     write_tables(target, changed)
     return f"U+{c:04X} became {to}"
 
@@ -95,7 +120,7 @@ def word_limit_wrong(target: Target, choose: Random) -> str:
     """The longest word that is looked up is shorter, or counted in characters and not bytes."""
     changed = _read_bundle_tables(target)
     if choose.random() < 0.5:
-        changed.in_bytes = 1 - changed.in_bytes
+        changed.limit_in_bytes = not changed.limit_in_bytes
         what = "the word limit counts characters, not bytes"
     else:
         before, changed.limit = changed.limit, choose.choice((10, 99, 101, 200))
@@ -164,7 +189,7 @@ def tables_of_another_tf_text(target: Target, choose: Random) -> str:
     changed = _read_bundle_tables(target)
     unfolded, blocking = code_points(UNFOLDED_IN_2_19), code_points(BLOCKING_IN_2_19)
     for c in unfolded:
-        changed.set_class(c, LETTER)
+        _set_class(changed, c, LETTER)
     for c in blocking:
         assert changed.classes[c] == VANISHES
         changed.classes[c] = BLOCKS
@@ -180,7 +205,6 @@ def tables_of_another_tf_text(target: Target, choose: Random) -> str:
 
 # Faults in the vocab.
 
-VOCAB_FILE = "vocab.txt"
 SPECIAL = 5
 """Lines at the beginning that are special tokens."""
 

@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from fault_injection.copies import BUNDLE, SHARD, Array, SealedCopy, Weights, short_name
+from fault_injection.copies import SHARD, SealedCopy, Weights, short_name
 from fault_injection.registry import kind
 from fault_injection.sources import CleanBundle
 from fault_injection.target import Target
+from support.contracts import CONTRACT
+from support.tfjs_weights import Array
 
 
 def _is_float32(clean: CleanBundle) -> bool:
@@ -249,7 +251,7 @@ def stale_bundle(target: Target, choose: Random) -> str:
     """The weights are of an earlier state of the model; all else, provenance too, is current."""
     assert target.clean.sibling is not None
     other = target.clean.sibling
-    stale = Weights(SealedCopy(other.path, target.directory / "stale", BUNDLE))
+    stale = Weights(SealedCopy(other.path, target.directory / "stale", CONTRACT))
     for name in target.weights.names():
         old = name.replace(target.clean.source.name, other.source.name, 1)
         target.weights.arrays[name] = stale.arrays[old]

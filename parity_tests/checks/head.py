@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from numerics.budgets import Cost
 from parity_tests.cases import shorten
@@ -17,8 +16,8 @@ from parity_tests.runners.runners import NodeSide
 from parity_tests.runners.runs import PROBABILITIES, SPECIALS, RunOutput
 from support.contracts import read_classifier
 from support.errors import UserError
+from support.tfjs_weights import Array, read_weights
 
-Array = NDArray[Any]
 WEIGHT_COUNTS = {"dense": 4, "linear": 2, "bilstm": 8}
 """How many weights a head of each kind has."""
 
@@ -44,14 +43,9 @@ class Head:
             UserError: not a classifier of a known kind in float32.
         """
         try:
-            document = json.loads((directory / "model.json").read_text(encoding="utf-8"))
             description = read_classifier(directory)
             kind, labels = description["head"], tuple(description["labels"])
-            weights = tuple(
-                array
-                for group in document["weightsManifest"]
-                for array in _read_weight_group(group, directory)
-            )
+            weights = _read_float_weights(directory)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{directory} is no classifier this can read: {error}") from None
         fits = len(weights) > 1 and weights[-1].shape == weights[-2].shape[1:]
@@ -181,22 +175,18 @@ def sigmoid(x: Array) -> Array:
     return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))
 
 
-def _read_weight_group(group: dict[str, Any], directory: Path) -> list[Array]:
-    """Reads the arrays of one group of a TF.js weights manifest, in its order.
+def _read_float_weights(directory: Path) -> tuple[Array, ...]:
+    """Reads the weights of a TF.js model in the order of its manifest.
 
     Raises:
-        UserError: a weight is not plain float32.
+        UserError: a weight is not plain float32; or see `read_weights`.
     """
-    data = b"".join((directory / path).read_bytes() for path in group["paths"])
-    arrays, start = [], 0
-    for spec in group["weights"]:
-        if spec["dtype"] != "float32" or "quantization" in spec:
-            raise UserError(f"{directory}: {spec['name']} is not plain float32")
-        count = int(np.prod(spec["shape"], dtype=np.int64))
-        array = np.frombuffer(data, "<f4", count, start).reshape(spec["shape"])
-        start += array.nbytes
-        arrays.append(array)
-    return arrays
+    arrays = []
+    for weight in read_weights(directory, "train it again"):
+        if weight.dtype != "float32" or weight.quantization:
+            raise UserError(f"{directory}: {weight.name} is not plain float32")
+        arrays.append(weight.numbers)
+    return tuple(arrays)
 
 
 # The classifier against its golden answers: its predictions for a few texts at training time. Both

@@ -3,20 +3,16 @@
 So a changed weight is named, and need not be guessed from its effect on an output.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from parity_tests.checks.stored_parts import PartResult
 from support.errors import UserError
+from support.tfjs_weights import WEIGHT_PREFIX, Array, TfjsWeight, read_weights
 
-Array = NDArray[Any]
-PREFIX = "weights/"
 NARROWEST_FIRST = ("uint8", "uint16", "float16", "float32")
 
 
@@ -50,40 +46,19 @@ def read_bundle_weights(bundle: Path) -> dict[str, StoredWeight]:
     Raises:
         UserError: the shards are shorter or longer than the manifest says.
     """
-    document = json.loads((bundle / "model.json").read_text(encoding="utf-8"))
-    weights: dict[str, StoredWeight] = {}
-    for group in document["weightsManifest"]:
-        whole = b"".join((bundle / path).read_bytes() for path in group["paths"])
-        start = 0
-        for spec in group["weights"]:
-            scheme = spec.get("quantization", {})
-            kind = np.dtype(scheme.get("dtype", spec["dtype"])).newbyteorder("<")
-            count = int(np.prod(spec["shape"], dtype=np.int64))
-            if start + count * kind.itemsize > len(whole):
-                raise UserError(f"{bundle}: the weights end within {spec['name']}; export it again")
-            raw = np.frombuffer(whole, kind, count, start).reshape(spec["shape"])
-            start += raw.nbytes
-            if spec["name"].startswith(PREFIX):
-                weights[spec["name"].removeprefix(PREFIX)] = _decode_weight(raw, scheme)
-        if start != len(whole):
-            raise UserError(
-                f"{bundle}: {len(whole) - start} bytes of weights too many; export it again"
-            )
-    return weights
+    return {
+        weight.name.removeprefix(WEIGHT_PREFIX): _widen_weight(weight)
+        for weight in read_weights(bundle, "export it again")
+        if weight.name.startswith(WEIGHT_PREFIX)
+    }
 
 
-def _decode_weight(raw: Array, scheme: dict[str, Any]) -> StoredWeight:
-    """Widens one weight to float32 as TF.js does.
-
-    Args:
-        raw: the stored numbers.
-        scheme: the weight's `quantization` in the manifest.
-    """
-    kind = raw.dtype.name
-    if "scale" in scheme:
-        values = (raw.astype(np.float64) * scheme["scale"] + scheme["min"]).astype(np.float32)
-        return StoredWeight(values, kind, scheme["scale"] / 2)
-    return StoredWeight(raw.astype(np.float32), kind, 2.0**-11 if kind == "float16" else 0.0)
+def _widen_weight(weight: TfjsWeight) -> StoredWeight:
+    """Widens one weight to float32 as TF.js does."""
+    kind = weight.numbers.dtype.name
+    if "scale" in weight.quantization:
+        return StoredWeight(weight.widened(), kind, weight.quantization["scale"] / 2)
+    return StoredWeight(weight.widened(), kind, 2.0**-11 if kind == "float16" else 0.0)
 
 
 def compare_weights(bundle: Path, source: Path) -> PartResult:

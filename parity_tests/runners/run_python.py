@@ -31,7 +31,9 @@ from parity_tests.runners.source import SourceModel
 from parity_tests.runners.variants import INVARIANCE_TEXTS, make_variants, measure_movement
 from support import printing
 from support.command_line import command
+from support.contracts import read_contract
 from support.errors import UserError
+from support.tfjs_weights import WEIGHT_PREFIX
 
 Batch = dict[str, NDArray[Any]]
 
@@ -54,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--taps", default="", help="numbers of the batches whose taps are read")
     parser.add_argument("--costs", action="store_true", help="measure what float32 costs")
     options = parser.parse_args(arguments)
-    contract = json.loads(options.contract.read_text("utf-8")) if options.contract else {}
+    contract = read_contract(options.contract) if options.contract else {}
     tokenizer = make_tokenizer(tokenizer_source.parse_tokenizer_source(options))
     recorded = {spec["name"]: spec["role"] for spec in contract.get("inputs", [])}
     chosen = contract.get("signature") or {}
@@ -72,7 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
     tensors, metadata = _compute_answers(setup, picked)
     if options.show:
         weights = {
-            f"weights/{name}": value for name, value in _float_variables(source.signature).items()
+            f"{WEIGHT_PREFIX}{name}": value
+            for name, value in _float_variables(source.signature).items()
         }
         print(_format_value(options.show, tensors | weights, metadata))
         return 0

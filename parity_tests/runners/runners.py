@@ -14,13 +14,13 @@ from export.confined.confinement import AllowedPaths, Limits
 from parity_tests.runners import runs
 from parity_tests.runners.runs import RunOutput
 from parity_tests.runners.tokenizer_source import TokenizerSource
+from support import ROOT as ROOT
 from support import printing
 from support.command_line import suggest_name
 from support.errors import EnvironmentProblem, UserError
 from support.node import find_node
 
 RUNNERS_DIRECTORY = Path(__file__).parent
-ROOT = RUNNERS_DIRECTORY.parents[1]
 PYTHON_TIME_LIMIT = 7200
 """That a run of Python may take at most."""
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.python.framework import tensor_util
 
+from export.source.signature_choice import DEFAULT_SIGNATURE
 from parity_tests.cases import TextCase
 from parity_tests.runners.lookup_table import MASKED_PADDING_ID, read_signature_table
 from parity_tests.runners.python_tokenizer import Encoded, PythonTokenizer
@@ -68,14 +69,14 @@ def choose_signature(model: Any, recorded: str | None) -> Any:
         UserError: the model has none of these.
     """
     signatures = dict(getattr(model, "signatures", {}))
-    for name in (recorded, "serving_default"):
+    for name in (recorded, DEFAULT_SIGNATURE):
         if name in signatures:
             return signatures[name]
     if len(signatures) == 1:
         return next(iter(signatures.values()))
     raise UserError(
         f"the model has the signatures {', '.join(sorted(signatures)) or '(none)'}, expected "
-        f"{recorded or 'serving_default, or one alone'}"
+        f"{recorded or f'{DEFAULT_SIGNATURE}, or one alone'}"
     )
 
 

@@ -8,12 +8,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from support import ROOT
 from support.contracts import seal_description
 from tests.hostile import contracts
 from tests.hostile.case import HostileCase
 from tests.hostile.mutations import mutations
 
-ROOT = Path(__file__).parents[2]
 EMBEDDED = ROOT / "artifacts" / "bundle" / "albert_tiny"
 HIDDEN = 312
 """The width of the embedded bundle's vectors."""

@@ -10,14 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from export.bundle import digest
+from support import ROOT
+from support.sha256 import path_sha256
 from tests.hostile.case import HostileCase
 from tests.hostile.saved_models import OTHERS, READS, WRITES, bytes_field
 from tests.python import untrusted_models
 from tests.python.malicious_graphs import EDITS, EVIL, nest_function
 from tests.python.resealing import edit_json, reseal
 
-ROOT = Path(__file__).parents[2]
 EMBEDDED = ROOT / "artifacts" / "bundle" / "albert_tiny"
 HAS_NATIVE = (ROOT / ".nox" / "native" / "built.json").exists()
 LEFT_BEHIND = ("fingerprint.pb", "keras_metadata.pb", "bert-bridge.json")
@@ -119,7 +119,7 @@ def encode_resealed_bundle(
 
     def anew(contract: dict[str, Any]) -> None:
         contract["files"] = {name: {"sha256": "0" * 64, "size": 0} for name in files}
-        record(contract, digest(bundle / "saved_model"))
+        record(contract, path_sha256(bundle / "saved_model"))
 
     edit_json(bundle / "bundle.json", anew)
     reseal(bundle)

@@ -11,9 +11,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from support import ROOT as ROOT
 from tests.hostile.case import EXITS, HostileCase
 
-ROOT = Path(__file__).parents[2]
 TRACES = (
     re.compile(r"^Traceback \(most recent call last\)", re.M),
     re.compile(r"^\s+File \"[^\"]+\", line \d+", re.M),

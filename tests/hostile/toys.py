@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+from support import ROOT
+
 EMBEDDED = ROOT / "artifacts" / "bundle" / "albert_tiny"
 WIDTH = 4
 """The width of a vector."""

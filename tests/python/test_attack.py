@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from support import ROOT
 from tests.hostile.__main__ import every_case
 from tests.hostile.case import HostileCase
 from tests.hostile.running import attempt_case
 
-ROOT = Path(__file__).parents[2]
 Maker = Callable[[Path], list[str]]
 
 

@@ -19,9 +19,10 @@ from bench import __main__ as command
 from bench.output import draw_svg, format_rows
 from bench.rows import BenchRecord, BenchRow, read_rows
 from bench.setting import collect_facts
-from bench.side import ROOT, SideProcess, python_program, time_in_turns
+from bench.side import SideProcess, python_program, time_in_turns
 from bench.tokenizer import loading, scaling, speed
 from bench.tokenizer.speed import CASES, compare_with_peer
+from support import ROOT
 from support.errors import CheckFailed, EnvironmentProblem
 
 MACHINE = {"cpu": "made up", "cpus": 2, "node": "20", "versions": {"a": "1"}}

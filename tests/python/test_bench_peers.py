@@ -14,9 +14,10 @@ from bench.encoding import features, material
 from bench.encoding import speed as encoding
 from bench.peers import installing
 from bench.setting import BenchSetting
-from bench.side import ROOT, SideProcess, node_program, python_program
+from bench.side import SideProcess, node_program, python_program
 from bench.starting import cold, memory
 from bench.training import speed as training
+from support import ROOT
 from support.errors import CheckFailed, EnvironmentProblem, UserError
 
 REVIEWS = ["这本书很好", "不好", "一般般吧，服务员的态度很差。"]

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from export.__main__ import main
-from export.bundle import CONTRACT, digest, refuse_other_source
+from export.bundle import refuse_other_source
+from support.contracts import CONTRACT
 from support.errors import UserError
+from support.sha256 import path_sha256
 from tests.hostile import contracts
 from tests.python.conftest import ROOT, Embedded
 
@@ -74,7 +76,7 @@ def test_out_never_replaces_a_source(
     vocab = tmp_path / "b" / "vocab.txt"
     vocab.parent.mkdir()
     vocab.write_bytes(embedded.vocab.read_bytes())
-    before = digest(embedded.model)
+    before = path_sha256(embedded.model)
     named = ["--tokenizer", "bert", "--uncased"]
     options = ["--vocab", str(embedded.vocab), *named]
     for arguments in [
@@ -85,18 +87,18 @@ def test_out_never_replaces_a_source(
     ]:
         assert main(arguments) == 2
         assert capsys.readouterr().err.count("\n") == 1
-    assert digest(embedded.model) == before
+    assert path_sha256(embedded.model) == before
     assert vocab.exists()
 
 
 def test_digest_leaves_out_the_fingerprint(tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").write_bytes(b"graph")
-    before = digest(tmp_path)
+    before = path_sha256(tmp_path)
     (tmp_path / "fingerprint.pb").write_bytes(os.urandom(8))
     (tmp_path / "bert-bridge.json").write_text("the list of its files")
-    assert digest(tmp_path) == before
+    assert path_sha256(tmp_path) == before
     (tmp_path / "saved_model.pb").write_bytes(b"grapH")
-    assert digest(tmp_path) != before
+    assert path_sha256(tmp_path) != before
 
 
 def exported(embedded: Embedded, out: Path, *options: str, **environment: str) -> int:
@@ -154,8 +156,8 @@ def test_saved_model_in_the_bundle_is_the_source_s(embedded: Embedded, tmp_path:
     assert contract_of(bundle)["saved_model"] is None
     assert exported(embedded, bundle, "--with-saved-model") == 0
     assert contract_of(bundle)["saved_model"] == {
-        "sha256": digest(bundle / "saved_model"),
-        "allowed_ops": digest(ROOT / "export" / "source" / "allowed_ops.txt"),
+        "sha256": path_sha256(bundle / "saved_model"),
+        "allowed_ops": path_sha256(ROOT / "export" / "source" / "allowed_ops.txt"),
     }
 
 

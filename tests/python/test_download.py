@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from export.bundle import digest
 from export.source import download, hub
 from export.source.download import ABANDONED_S, PartialFile
 from support import progress
 from support.errors import EnvironmentProblem, UserError
+from support.sha256 import path_sha256
 from tests.python.hosts import BODY, TAG, Host
 
 
@@ -254,7 +254,7 @@ def test_sha256_is_checked_before_the_export(
     # The same for the archive of the tokenizer's model.
     (cache / f"{hashlib.sha256(url.encode()).hexdigest()}.archive").write_bytes(BODY[:-1])
     provenance = TokenizerChoice(model=url, model_sha256=wanted).provenance()
-    assert provenance["tokenizer_model"]["sha256"] == digest(cache / wanted / "m")
+    assert provenance["tokenizer_model"]["sha256"] == path_sha256(cache / wanted / "m")
     with pytest.raises(UserError, match=f"got sha256 {wanted}, expected {'0' * 64}"):
         TokenizerChoice(model=url, model_sha256="0" * 64).provenance()
 

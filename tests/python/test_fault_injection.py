@@ -16,8 +16,8 @@ from random import Random
 import numpy as np
 import pytest
 
-from fault_injection import score, sensitivity, tables
-from fault_injection.copies import BUNDLE, HEAD, SealedCopy
+from fault_injection import score, sensitivity
+from fault_injection.copies import SealedCopy
 from fault_injection.evaluator import Evaluator
 from fault_injection.kinds import runner
 from fault_injection.material import build_missing, train_head
@@ -25,6 +25,8 @@ from fault_injection.registry import TARGETS, Kind, Task, every_kind, plan_tasks
 from fault_injection.run import VerdictRecord
 from fault_injection.sources import SOURCES, CleanBundle, CleanMaterial
 from fault_injection.target import Target
+from support.contracts import CONTRACT, DESCRIPTION
+from support.tokenizer_tables import FOLDED, LETTER, UNICODE, tables_from_bytes, tables_to_bytes
 from tests.python.conftest import ROOT, Embedded
 
 KINDS = every_kind()
@@ -97,7 +99,7 @@ def test_resealing_an_unchanged_copy_changes_nothing(
     cleans: list[CleanBundle], tmp_path: Path, name: str
 ) -> None:
     clean = named(cleans, name)
-    copy = SealedCopy(clean.path, tmp_path / "copy", BUNDLE)
+    copy = SealedCopy(clean.path, tmp_path / "copy", CONTRACT)
     copy.document("model.json")
     copy.seal()
     assert contents(copy.path) == contents(clean.path)
@@ -118,7 +120,7 @@ def test_resealing_an_unchanged_head_changes_nothing(
 ) -> None:
     head = named(cleans, "bert_tanh.float32").head
     assert head is not None
-    copy = SealedCopy(head, tmp_path / "copy", HEAD)
+    copy = SealedCopy(head, tmp_path / "copy", DESCRIPTION)
     copy.document("model.json")
     copy.seal()
     assert contents(copy.path) == contents(head)
@@ -137,7 +139,7 @@ def test_every_fault_changes_the_files_and_is_sealed(
         assert change.what
         assert contents(clean.material.root) == before, "the clean material was changed"
         assert altered(target)
-        for place, seal in ((target.bundle_path, BUNDLE), (target.head_path, HEAD)):
+        for place, seal in ((target.bundle_path, CONTRACT), (target.head_path, DESCRIPTION)):
             if place is not None:
                 assert_sealed(place, seal)
 
@@ -161,8 +163,8 @@ def assert_sealed(place: Path, seal: str) -> None:
     for name, entry in files.items():
         data = (place / name).read_bytes()
         assert entry == {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
-    if seal == BUNDLE:
-        assert {path.name for path in place.iterdir()} == {*files, BUNDLE}
+    if seal == CONTRACT:
+        assert {path.name for path in place.iterdir()} == {*files, CONTRACT}
 
 
 def put(kind: str, clean: CleanBundle, place: Path, number: int = 0) -> Target:
@@ -217,29 +219,29 @@ def test_a_stale_bundle_has_the_weights_of_the_other_seed(
     assert (
         weight(target.bundle_path, "pooler/kernel") == weight(other.path, "pooler/kernel")
     ).all()
-    about = [json.loads((p / BUNDLE).read_text()) for p in (target.bundle_path, clean.path)]
+    about = [json.loads((p / CONTRACT).read_text()) for p in (target.bundle_path, clean.path)]
     assert about[0]["provenance"] == about[1]["provenance"]
 
 
 @pytest.mark.parametrize("name", ["bert", "fast", "lower", "cased"])
 def test_tables_are_written_byte_for_byte_as_read(material: CleanMaterial, name: str) -> None:
     data = material.tables(name).read_bytes()
-    read = tables.read_tables(data)
-    assert tables.tables_to_bytes(read) == data
-    symbols = {"cased": tables.FOLDED + 1}.get(name) or read.classes[ord("A")]
+    read = tables_from_bytes(data)
+    assert tables_to_bytes(read) == data
+    symbols = {"cased": FOLDED + 1}.get(name) or read.classes[ord("A")]
     # Upper case becomes lower case only where the tokenizer does that.
-    assert symbols == tables.FOLDED or read.classes[ord("A")] == tables.LETTER
-    assert read.folds.get(ord("A")) == (None if name == "cased" else [ord("a") * 4])
+    assert symbols == FOLDED or read.classes[ord("A")] == LETTER
+    assert read.folds.get(ord("A")) == (None if name == "cased" else (ord("a") * 4,))
 
 
 def test_an_altered_entry_changes_one_character(cleans: list[CleanBundle], tmp_path: Path) -> None:
     clean = named(cleans, "bert_relu.float32")
     target = put("one_entry_altered", clean, tmp_path / "fault", 3)
     old, new = (
-        tables.read_tables((place / "tokenizer_tables.bin").read_bytes())
+        tables_from_bytes((place / "tokenizer_tables.bin").read_bytes())
         for place in (clean.path, target.bundle_path)
     )
-    differing = [c for c in range(tables.UNICODE) if old.classes[c] != new.classes[c]]
+    differing = [c for c in range(UNICODE) if old.classes[c] != new.classes[c]]
     assert len(differing) == 1
     assert 0x4E00 <= differing[0] < 0x9FA5
 

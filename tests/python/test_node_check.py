@@ -12,8 +12,8 @@ from safetensors.numpy import load_file, save_file
 
 from export import node_check
 from export.__main__ import main as command
-from export.bundle import digest
 from support.errors import CheckFailed, EnvironmentProblem
+from support.sha256 import path_sha256
 from tests.python import resealing
 from tests.python.conftest import ROOT
 
@@ -33,7 +33,7 @@ def altered(embedded, tmp_path):
     tensors = load_file(file)
     tensors["pooled_output"][0, 5] += 0.01
     save_file(tensors, file, metadata)
-    contract["files"][file.name] = {"sha256": digest(file), "size": file.stat().st_size}
+    contract["files"][file.name] = {"sha256": path_sha256(file), "size": file.stat().st_size}
     (bundle / "bundle.json").write_text(json.dumps(contract), "utf-8")
     return bundle
 
@@ -105,7 +105,7 @@ def test_a_tokenizers_bundle_is_verified_by_its_hashes_and_golden_ids(tmp_path):
     tensors["input_ids"][0, 1] = 7
     save_file(tensors, file, metadata)
     contract = json.loads((bundle / "bundle.json").read_text("utf-8"))
-    contract["files"][file.name] = {"sha256": digest(file), "size": file.stat().st_size}
+    contract["files"][file.name] = {"sha256": path_sha256(file), "size": file.stat().st_size}
     (bundle / "bundle.json").write_text(json.dumps(contract), "utf-8")
     bad = verify(bundle)
     assert bad.returncode == 1
@@ -148,7 +148,7 @@ def test_checksums_are_those_of_the_files(embedded):
             for name, (_, data) in weights_of(embedded.bundle).items()
         },
         "files": {
-            name: digest(embedded.bundle / name)
+            name: path_sha256(embedded.bundle / name)
             for name in ("model.json", "vocab.txt", "tokenizer_tables.bin")
         },
         # Written by hand: sorted keys, no spaces.

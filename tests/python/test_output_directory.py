@@ -12,8 +12,9 @@ import pytest
 
 from export import output_directory
 from export.__main__ import main
-from export.bundle import CONTRACT, FILE_LIST, FORMAT
+from export.bundle import FORMAT
 from export.output_directory import atomic_directory, recover_interrupted, refuse_overlap
+from support.contracts import CONTRACT, FILE_LIST
 from support.errors import UserError
 from tests.python.conftest import ROOT
 
@@ -163,7 +164,8 @@ KILLED_EXPORT = """
 import os, shutil, signal, sys
 from pathlib import Path
 from export import output_directory
-from export.bundle import CONTRACT
+from support.contracts import CONTRACT
+from support import atomic
 left, exchange = int(sys.argv[2]), sys.argv[3] == "exchange"
 def counted(work):
     def step(*arguments, **named):
@@ -174,9 +176,9 @@ def counted(work):
         return work(*arguments, **named)
     return step
 if not exchange:
-    output_directory.exchange_directories = lambda one, other: False
+    atomic.exchange_directories = lambda one, other: False
 else:
-    output_directory.exchange_directories = counted(output_directory.exchange_directories)
+    atomic.exchange_directories = counted(atomic.exchange_directories)
 Path.mkdir, Path.rename = counted(Path.mkdir), counted(Path.rename)
 shutil.rmtree, shutil.copytree = counted(shutil.rmtree), counted(shutil.copytree)
 with output_directory.atomic_directory(Path(sys.argv[1]), CONTRACT) as directory:

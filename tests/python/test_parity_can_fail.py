@@ -21,12 +21,12 @@ import pytest
 from parity_tests.checks.head import GOLDEN
 from parity_tests.checks.invariances import CLAIM_TEXTS
 from parity_tests.checks.stages import ON_TEXTS
+from support import ROOT
 from tests.python.resealing import edit_json, reseal
 
 if TYPE_CHECKING:
     from tests.python.conftest import Embedded
 
-ROOT = Path(__file__).parents[2]
 Result = dict[str, Any]
 
 

@@ -11,10 +11,9 @@ import pytest
 from parity_tests.__main__ import BUNDLE, TEXTS, TOKENIZER, main, options_per_bundle, parse_options
 from parity_tests.runners import runners
 from parity_tests.runners.runners import parse_backend_counts
+from support import ROOT
 from support.errors import EnvironmentProblem, UserError
 from tests.hostile import contracts
-
-ROOT = Path(__file__).parents[2]
 
 
 def command(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:

@@ -23,11 +23,10 @@ from parity_tests.reports.report import (
     SourceEntry,
 )
 from parity_tests.runners.tokenizer_source import TokenizerDescription
-from support import printing
+from support import ROOT, printing
 from support.command_line import ENVIRONMENT, INTERNAL, USER_ERROR, command, describe_failure
 from support.errors import UserError
 
-ROOT = Path(__file__).parents[2]
 HOSTILE = [
     "\x1b]0;x\x07",
     "\x9b31m",

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from export.bundle import digest
 from export.tokenizer import TokenizerSpec, make_reference, save_tokenizer_model, write_tokenizer
 from export.tokenizer.texts import texts_from_alphabet
 from export.tokenizer.vocab import SPECIAL_TOKENS
 from parity_tests.tokenizer.material import make_random_vocab, vocab_from_lines
 from support.node import find_node
+from support.sha256 import path_sha256
 
 VOCAB = vocab_from_lines(
     [*SPECIAL_TOKENS.values(), "a", "##b", "𠀀", "##𠀀", "你", "好", ",", "，"]
@@ -58,7 +58,7 @@ def test_equal_input_gives_equal_bytes(tmp_path, algorithm):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         write_tokenizer(tmp_path / name, VOCAB, TokenizerSpec(algorithm))
-    assert digest(tmp_path / "one") == digest(tmp_path / "two")
+    assert path_sha256(tmp_path / "one") == path_sha256(tmp_path / "two")
     assert (tmp_path / "one" / "vocab.txt").read_bytes() == VOCAB.raw
     assert (tmp_path / "one" / "tokenizer.json").exists() == (algorithm == "bert")
 
@@ -99,4 +99,4 @@ def test_two_saves_are_equal(tmp_path):
     for name in ("one", "two"):
         arguments = [sys.executable, "-c", script, str(vocab), str(tmp_path / name)]
         subprocess.run(arguments, check=True, capture_output=True)
-    assert digest(tmp_path / "one") == digest(tmp_path / "two")
+    assert path_sha256(tmp_path / "one") == path_sha256(tmp_path / "two")

@@ -8,13 +8,14 @@ import pytest
 
 from export.tokenizer import TokenizerSpec, library_versions
 from export.tokenizer.probe import read_tables
-from export.tokenizer.tables import ALONE, LETTER, own_symbol, serialise
+from export.tokenizer.tables import own_symbol, serialise
 from export.tokenizer.texts import texts_in_context
 from parity_tests.tokenizer.__main__ import main
 from parity_tests.tokenizer.explain import shrink
 from parity_tests.tokenizer.material import every_character_vocab, make_random_vocab
 from parity_tests.tokenizer.proof import compare_texts, job_of_bundle
 from parity_tests.tokenizer.sides import TokenizerPair, TokenizerProcess
+from support.tokenizer_tables import ALONE, LETTER
 from tests.hostile import contracts
 
 

@@ -25,7 +25,6 @@ from parity_tests.training.problem import (
 from parity_tests.training.sides import TrainingSide
 from support.errors import EnvironmentProblem, UserError
 
-ROOT = Path(__file__).parents[2]
 STEPS = 12
 
 

@@ -11,10 +11,10 @@ import pytest
 from tensorflow.core.protobuf import saved_model_pb2
 
 from export import saved_model_copy
-from export.bundle import digest
 from export.source.vetting import vet
 from native.definitions import FILE, descriptor_set
 from support.errors import UserError
+from support.sha256 import path_sha256
 from tests.hostile.saved_models import OTHERS, READS, WRITES, bytes_field
 from tests.python import test_vetting, untrusted_models, zoo
 from tests.python.conftest import ROOT
@@ -94,7 +94,7 @@ def test_honest_models_pass_and_their_digest_is_pythons(tmp_path: Path) -> None:
         place.write_text(file)
     verdicts = node_verdicts(made)
     assert [verdict["said"] for verdict in verdicts] == [""] * len(made)
-    assert [verdict["digest"] for verdict in verdicts] == [digest(one) for one in made]
+    assert [verdict["digest"] for verdict in verdicts] == [path_sha256(one) for one in made]
 
 
 def hostile(tmp_path: Path) -> dict[str, Path]:

@@ -1,13 +1,13 @@
 """The workflows run only reviewed code, without write permissions."""
 
 import re
-from pathlib import Path
 
 import pytest
 
+from support import ROOT
+
 pytestmark = pytest.mark.quick
 
-ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
 USES = re.compile(r"^\s*(?:-\s+)?[\"']?uses[\"']?\s*:\s*(.+)$", re.MULTILINE)
 PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+(\.\d+)*$")

@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 import { Bundle } from '../bundle/bundle.js';
-import { openEncoders } from '../encoder/encoder_pool.js';
+import { DEFAULT_WORKERS, openEncoders } from '../encoder/encoder_pool.js';
 import { UserError } from '../support/errors.js';
 import { assertOptions } from '../support/option_names.js';
 import { Tokenizer } from '../tokenizer/index.js';
@@ -63,7 +63,7 @@ export class Classifier {
    */
   static async load(dir, options = {}) {
     assertOptions('Classifier.load', options, ['bundle', 'backend', 'workers', 'trustedKeys']);
-    const { bundle: directory, backend, workers = 1, trustedKeys } = options;
+    const { bundle: directory, backend, workers = DEFAULT_WORKERS, trustedKeys } = options;
     const bundle = Bundle.open(directory ?? findBundle(dir), { trustedKeys });
     const encoder = await openEncoders(bundle, { backend, workers });
     const head = await Head.load(dir, bundle, trustedKeys);

@@ -1,7 +1,7 @@
 /**
  * Runs the model of a bundle: takes padded batches of ids, returns outputs by name.
  */
-import { useBackend } from '../backends/index.js';
+import { DEFAULT_BACKEND, useBackend } from '../backends/index.js';
 import { tf } from '../backends/tfjs.js';
 import { Bundle } from '../bundle/bundle.js';
 import { parseText } from '../data/text.js';
@@ -10,7 +10,7 @@ import { assertOptions } from '../support/option_names.js';
 import { Tokenizer } from '../tokenizer/index.js';
 import { encodeFeatures, TOKEN_BUDGET } from './features.js';
 import { openModel } from './model.js';
-import { averageVectors, normalizeVector, parsePooling } from './pooling.js';
+import { averageVectors, DEFAULT_POOLING, normalizeVector, parsePooling } from './pooling.js';
 
 /** The largest fixed batch or length of a model; more would only waste memory. */
 const MAX_AXIS = 2 ** 17;
@@ -49,7 +49,7 @@ export class Encoder {
    */
   static async load(source, options = {}) {
     assertOptions('Encoder.load', options, ['backend']);
-    const { backend = 'auto' } = options;
+    const { backend = DEFAULT_BACKEND } = options;
     const bundle = typeof source === 'string' ? Bundle.open(source) : source;
     if (bundle.contract.architecture === null) {
       throw new UserError(`${bundle.dir} is a bundle of a tokenizer alone: it has no model`);
@@ -108,7 +108,7 @@ export class Encoder {
    */
   async encode(texts, options = {}) {
     assertOptions('encode', options, ['maxLength', 'pooling', 'normalize']);
-    const { maxLength, pooling = 'cls', normalize = false } = options;
+    const { maxLength, pooling = DEFAULT_POOLING, normalize = false } = options;
     const what = withLocation('pooling', () => parsePooling(pooling, normalize));
     this.#tokenizer ??= Tokenizer.fromBundle(this.bundle);
     const tools = { tokenizer: this.#tokenizer, encoder: this };

@@ -11,6 +11,9 @@ import { UserError } from '../support/errors.js';
  * @typedef {'longest-first' | 'joined'} Truncation
  */
 
+/** The shortest length with [CLS] and [SEP] that train.js and encode.js take: a pair has three special tokens. */
+export const MIN_LENGTH = 3;
+
 /**
  * How many tokens of a text and of its pair stay.
  *

@@ -9,24 +9,25 @@ import { join } from 'node:path';
 
 import { loadLibrary } from '../../node_bridge/backends/native.js';
 import { runCommand } from '../../node_bridge/support/command_line.js';
-import { UserError } from '../../node_bridge/support/errors.js';
+import { requiredOption } from '../../node_bridge/support/options.js';
 import { readSafetensors } from '../../node_bridge/support/safetensors.js';
 
 const ROLES = ['input_ids', 'attention_mask', 'token_type_ids'];
 
-const HELP = `Trains what run_python.py has saved.
+const DESCRIPTION = `Trains what run_python.py has saved.
 
-  node parity_tests/finetune/run_node.js --from DIR    # with saved_model and texts.safetensors
+  node parity_tests/finetune/run_node.js --from DIR
 `;
+
+const OPTIONS = { from: requiredOption({ value: 'DIR', help: 'has saved_model and texts.safetensors' }) };
 
 /**
  * @typedef {Record<string, import('../../node_bridge/support/safetensors.js').Tensor>} Tensors
  * @typedef {{predict: (feeds: Record<string, tf.Tensor>) => Record<string, tf.Tensor>}} Signature
  */
 
-/** @param {Record<string, any>} options */
+/** @param {import('../../node_bridge/support/options.js').Values<typeof OPTIONS>} options */
 async function main({ from }) {
-  if (from === undefined) throw new UserError('Expected --from; try --help.');
   const { node } = loadLibrary().tfjs;
   const file = join(from, 'texts.safetensors');
   const { tensors } = readSafetensors(readFileSync(file), file);
@@ -118,4 +119,4 @@ function splitIntoEpochs({ data, shape: [epochs, batches, rows] }) {
   );
 }
 
-await runCommand({ help: HELP, options: { from: { type: 'string' } }, main });
+await runCommand({ description: DESCRIPTION, options: OPTIONS, main });

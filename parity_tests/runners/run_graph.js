@@ -8,30 +8,29 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
+import { backendOption } from '../../node_bridge/model_options.js';
 import { runCommand } from '../../node_bridge/support/command_line.js';
+import { requiredOption } from '../../node_bridge/support/options.js';
 import { writeSafetensors } from '../../node_bridge/support/safetensors.js';
 
-const HELP = `Gives the value of each node of a GraphModel.
+const DESCRIPTION = `Gives the value of each node of a GraphModel.
 
   node parity_tests/runners/run_graph.js --model model.json --inputs inputs.json --nodes nodes.json --out out.safetensors
-    --backend NAME   (default wasm)
 `;
 /** How many nodes are fetched in one run; if it throws, they are fetched one by one. */
 const CHUNK = 32;
 
-await runCommand({
-  help: HELP,
-  options: {
-    model: { type: 'string' },
-    inputs: { type: 'string' },
-    nodes: { type: 'string' },
-    out: { type: 'string' },
-    backend: { type: 'string', default: 'wasm' },
-  },
-  main,
-});
+const OPTIONS = {
+  model: requiredOption({ value: 'FILE', help: 'model.json, with its weights beside it' }),
+  inputs: requiredOption({ value: 'FILE', help: 'JSON: dtype, shape and values of each input' }),
+  nodes: requiredOption({ value: 'FILE', help: 'JSON: the names of the nodes' }),
+  out: requiredOption({ value: 'FILE', help: 'gets the values' }),
+  backend: { ...backendOption, default: 'wasm' },
+};
 
-/** @param {Record<string, string>} options */
+await runCommand({ description: DESCRIPTION, options: OPTIONS, main });
+
+/** @param {import('../../node_bridge/support/options.js').Values<typeof OPTIONS>} options */
 async function main({ model: path, inputs, nodes, out, backend }) {
   await useBackend(backend);
   /** @type {Record<string, import('../../node_bridge/support/safetensors.js').Tensor>} */

@@ -99,7 +99,7 @@ test('a stack is shown only on request', () => {
   writeFileSync(
     program,
     `import { runCommand } from ${JSON.stringify(join(root, 'node_bridge', 'support', 'command_line.js'))};
-    await runCommand({ help: '', options: {}, main: async () => { throw new TypeError('a\\n::error::b'); } });`,
+    await runCommand({ description: '', options: {}, main: async () => { throw new TypeError('a\\n::error::b'); } });`,
   );
   const { BERT_BRIDGE_DEBUG: _, ...env } = process.env;
   const plain = spawnSync(process.execPath, [program], { env, encoding: 'utf8' });
@@ -116,7 +116,7 @@ test('warnings of a library and unhandled rejections are cleaned too', () => {
   writeFileSync(
     program,
     `import { runCommand } from ${JSON.stringify(join(root, 'node_bridge', 'support', 'command_line.js'))};
-    await runCommand({ help: '', options: {}, main: async () => {
+    await runCommand({ description: '', options: {}, main: async () => {
       console.warn('op \\x1b[31m', '\\n::error::x');
       void Promise.reject(Object.assign(new Error('x'), { code: 'ENOSPC', path: '/d\\n::error::y' }));
       await new Promise((done) => setTimeout(done, 1000));

@@ -7,7 +7,8 @@ import { columnsOption, encodingOption, jsonLinesOption, signatureOption } from 
 import { runCommand } from './support/command_line.js';
 import { UserError } from './support/errors.js';
 import { flagOption, requiredOption, textOption, wholeNumberOption } from './support/options.js';
-import { toPrintable, printJson, printMessages } from './support/printing.js';
+import { toPrintable } from './support/printable.js';
+import { printJson, printMessages } from './support/printing.js';
 
 /** The most labels that --top can rank: more is a typing mistake. */
 const MAX_LABELS = 1e6;

@@ -1,5 +1,5 @@
 /** Renders learning curves and the confusion matrix as one HTML page without other files. */
-import { toPrintable } from '../support/printing.js';
+import { toPrintable } from '../support/printable.js';
 import { computeLabelF1 } from './evaluation.js';
 
 const WIDTH = 640;

@@ -19,7 +19,7 @@ import {
   textOption,
   wholeNumberOption,
 } from '../../node_bridge/support/options.js';
-import { toJsonLine } from '../../node_bridge/support/printing.js';
+import { toJsonLine } from '../../node_bridge/support/printable.js';
 import { writeSafetensors } from '../../node_bridge/support/safetensors.js';
 import { Tokenizer } from '../../node_bridge/tokenizer/index.js';
 import { computeInvariances } from './invariances.js';

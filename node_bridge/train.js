@@ -19,7 +19,7 @@ import {
   formatResult,
 } from './classifier/train_messages.js';
 import { assertBatchFitsMemory, buildSettings, computeClassWeights, TRAINING_OPTIONS } from './classifier/train_settings.js';
-import { buildProblem, sha256, TrainingCheckpoint, trainHead } from './classifier/training.js';
+import { buildProblem, TrainingCheckpoint, trainHead } from './classifier/training.js';
 import { renderTrainingPage } from './classifier/training_page.js';
 import { Dataset } from './data/dataset.js';
 import { openEncoders } from './encoder/encoder_pool.js';
@@ -31,6 +31,7 @@ import { UserError } from './support/errors.js';
 import { flagOption, positiveNumberOption, textOption } from './support/options.js';
 import { printLines, printJson, printMessages } from './support/printing.js';
 import { startProgress } from './support/progress.js';
+import { sha256 } from './support/sha256.js';
 import { Tokenizer } from './tokenizer/index.js';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -184,13 +185,13 @@ async function main(options) {
  * @param {string} weights as they were typed
  */
 function hashSettings({ hash }, { workers: _, layout: __, ...decides }, weights) {
-  return sha256([Buffer.from(JSON.stringify([hash, decides, weights]))]);
+  return sha256(JSON.stringify([hash, decides, weights]));
 }
 
 /** Hashes the texts and their labels. @param {import('./classifier/training.js').TrainingProblem} problem */
 function hashData({ train, dev, labels, targets, devTargets }) {
   const numbers = [targets, devTargets].map(({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength));
-  return sha256([Buffer.from(JSON.stringify(labels)), ...train.bytes, ...dev.bytes, ...numbers]);
+  return sha256(JSON.stringify(labels), ...train.bytes, ...dev.bytes, ...numbers);
 }
 
 /** @param {string} out */

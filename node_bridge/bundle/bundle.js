@@ -2,15 +2,17 @@
  * Opens a bundle: a directory with a contract (`bundle.json`) that lists every other file with its
  * size and sha256. A bundle with a wrong hash or contract is refused; the error names the file.
  */
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 
 import { BundleFile, isNotFoundError } from '../support/checked_file.js';
 import { UserError } from '../support/errors.js';
 import { readInput } from '../support/files.js';
 import { assertValid, parseJson } from '../support/json.js';
+import { sha256 } from '../support/sha256.js';
 import { assertSigned } from './signature.js';
 
+/** The contract, which lists every other file. */
+export const CONTRACT_FILE = 'bundle.json';
 /** The contract version this program understands. */
 const CONTRACT_VERSION = 1;
 
@@ -94,8 +96,8 @@ export class Bundle {
    */
   static open(dir, { trustedKeys } = {}) {
     const text = readContract(dir);
-    if (trustedKeys !== undefined) assertSigned(dir, 'bundle.json', text, trustedKeys);
-    const path = join(dir, 'bundle.json');
+    if (trustedKeys !== undefined) assertSigned(dir, CONTRACT_FILE, text, trustedKeys);
+    const path = join(dir, CONTRACT_FILE);
     const contract = parseJson(text, path, ADVICE);
     if (contract?.format !== 'bert-bridge') {
       throw new UserError(`${path}: got format ${JSON.stringify(contract?.format)}, expected "bert-bridge"`);
@@ -109,7 +111,7 @@ export class Bundle {
     assertValid('bundle', contract, path, ADVICE);
     const problem = findContradiction(contract);
     if (problem !== undefined) throw new UserError(`${path}: ${problem}; ${ADVICE}`);
-    return new Bundle(dir, contract, createHash('sha256').update(text).digest('hex'));
+    return new Bundle(dir, contract, sha256(text));
   }
 
   /**
@@ -190,9 +192,9 @@ function findContradiction({ inputs, outputs, tokenizer, architecture }) {
 /** @param {string} dir */
 function readContract(dir) {
   try {
-    return readInput(join(dir, 'bundle.json'), MAX_CONTRACT_BYTES);
+    return readInput(join(dir, CONTRACT_FILE), MAX_CONTRACT_BYTES);
   } catch (error) {
     if (!isNotFoundError(error)) throw error;
-    throw new UserError(`${dir} is not a bundle: it has no bundle.json; make one with \`nox -s export\``);
+    throw new UserError(`${dir} is not a bundle: it has no ${CONTRACT_FILE}; make one with \`nox -s export\``);
   }
 }

@@ -4,7 +4,7 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
-import { Bundle } from '../bundle/bundle.js';
+import { Bundle, CONTRACT_FILE } from '../bundle/bundle.js';
 import { DEFAULT_WORKERS, openEncoders } from '../encoder/encoder_pool.js';
 import { UserError } from '../support/errors.js';
 import { assertOptions } from '../support/option_names.js';
@@ -178,6 +178,6 @@ export class Classifier {
 /** The directory that the classifier's bundle had at training. @param {string} dir */
 function findBundle(dir) {
   const found = resolve(dir, readDescription(dir).bundle.dir);
-  if (existsSync(join(found, 'bundle.json'))) return found;
+  if (existsSync(join(found, CONTRACT_FILE))) return found;
   throw new UserError(`The bundle of ${dir} is no longer at ${found}; give its place with \`bundle\``, 'bundle');
 }

@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 
 import { loadPackage, tf } from '../backends/tfjs.js';
-import { withTfjsErrors } from '../bundle/model_json.js';
+import { MODEL_FILE, withTfjsErrors } from '../bundle/model_json.js';
 import { CheckFailed, UserError } from '../support/errors.js';
 import { readClassifier, writeClassifier } from './classifier_files.js';
 import { DEFAULTS } from './defaults.js';
@@ -67,7 +67,7 @@ export class Head {
         'bundle',
       );
     }
-    const path = join(dir, 'model.json');
+    const path = join(dir, MODEL_FILE);
     const model = await withTfjsErrors(path, () => loadPackage('layers').loadLayersModel({ load: async () => artifacts }));
     try {
       const hidden = assertModelFits(model, description, bundle, dir);

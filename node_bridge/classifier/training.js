@@ -1,7 +1,6 @@
 /**
  * Trains a head on labelled texts whose vectors are in a store. Does not depend on the command line.
  */
-import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -11,6 +10,7 @@ import { UserError } from '../support/errors.js';
 import { readInput } from '../support/files.js';
 import { isObject, parseJson } from '../support/json.js';
 import { asBytes, readSafetensors, writeSafetensors } from '../support/safetensors.js';
+import { sha256 } from '../support/sha256.js';
 import { evaluate } from './evaluation.js';
 import { scaleFeatures, fitScaling, featuresFromStore } from './feature_sets.js';
 import { fitHead } from './fitting.js';
@@ -191,7 +191,7 @@ export class TrainingCheckpoint {
    */
   constructor(cache, settings) {
     this.dir = join(cache, 'training');
-    this.path = join(this.dir, `${sha256([Buffer.from(JSON.stringify(settings))]).slice(0, 32)}.safetensors`);
+    this.path = join(this.dir, `${sha256(JSON.stringify(settings)).slice(0, 32)}.safetensors`);
   }
 
   /** @param {Checkpoint} checkpoint */
@@ -263,12 +263,5 @@ function tensorName(group, i) {
 /** @param {string} progress @param {Record<string, {data: Float32Array | Int32Array}>} tensors */
 function hashCheckpoint(progress, tensors) {
   const names = Object.keys(tensors).sort();
-  return sha256([Buffer.from(progress), ...names.map((name) => asBytes(tensors[name].data))]);
-}
-
-/** @param {Uint8Array[]} chunks */
-export function sha256(chunks) {
-  const whole = createHash('sha256');
-  chunks.forEach((chunk) => whole.update(chunk));
-  return whole.digest('hex');
+  return sha256(progress, ...names.map((name) => asBytes(tensors[name].data)));
 }

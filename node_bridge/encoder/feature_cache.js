@@ -2,7 +2,6 @@
  * A cache of vectors on disk. Only texts that it lacks go through the encoder, and each batch of texts
  * is on disk before the next one begins.
  */
-import { createHash } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, readdirSync, readSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
@@ -12,6 +11,7 @@ import { catchUserError, EnvironmentProblem, UserError } from '../support/errors
 import { isRunning, readInput, writeFileAtomically } from '../support/files.js';
 import { IntList } from '../support/int_list.js';
 import { encodeSafetensors, readSafetensorsHeader } from '../support/safetensors.js';
+import { sha256 } from '../support/sha256.js';
 import { encodeFeatures } from './features.js';
 
 const SHARD_BYTES = 2 ** 21;
@@ -39,7 +39,7 @@ const MIN_BATCH_TEXTS = 256;
  */
 export function openStore(cache, { bundle, backend, maxLength, pooling }, hidden, say) {
   const parts = [bundle.hash, backend.name, backend.version, maxLength, pooling];
-  const name = createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 16);
+  const name = sha256(JSON.stringify(parts)).slice(0, 16);
   return FeatureStore.open(join(cache, 'features', name), hidden, (path) =>
     say(`${path} is damaged; its texts are encoded again`),
   );
@@ -288,7 +288,5 @@ export class FeatureStore {
 
 /** @param {Uint8Array[]} chunks of a whole shard */
 function computeShardName(chunks) {
-  const whole = createHash('sha256');
-  chunks.forEach((chunk) => whole.update(chunk));
-  return `${whole.digest('hex').slice(0, 32)}${SUFFIX}`;
+  return `${sha256(...chunks).slice(0, 32)}${SUFFIX}`;
 }

@@ -5,9 +5,9 @@
 import { loadGraphModel } from '@tensorflow/tfjs-converter';
 import * as tf from '@tensorflow/tfjs-core';
 import { readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
+import { readArtifacts } from '../../node_bridge/bundle/model_json.js';
 import { backendOption } from '../../node_bridge/model_options.js';
 import { runCommand } from '../../node_bridge/support/command_line.js';
 import { requiredOption } from '../../node_bridge/support/options.js';
@@ -98,17 +98,4 @@ async function saveValue(name, tensor, tensors, strings) {
 function createFeeds(inputs) {
   const entries = Object.entries(inputs).map(([name, { dtype, shape, values }]) => [name, tf.tensor(values, shape, dtype)]);
   return /** @type {Record<string, tf.Tensor>} */ (Object.fromEntries(entries));
-}
-
-/** @param {string} path @returns {tf.io.ModelArtifacts} */
-function readArtifacts(path) {
-  const document = JSON.parse(readFileSync(path, 'utf8'));
-  /** @type {{paths: string[], weights: tf.io.WeightsManifestEntry[]}[]} */
-  const manifest = document.weightsManifest;
-  const whole = Buffer.concat(manifest.flatMap(({ paths }) => paths).map((p) => readFileSync(join(dirname(path), p))));
-  return {
-    ...document,
-    weightSpecs: manifest.flatMap(({ weights }) => weights),
-    weightData: Uint8Array.from(whole).buffer,
-  };
 }

@@ -26,7 +26,7 @@ import {
 } from './shared_options.js';
 import { runCommand } from './support/command_line.js';
 import { withLocation, UserError } from './support/errors.js';
-import { assertFilePath } from './support/files.js';
+import { assertFilePath, partialPath } from './support/files.js';
 import { customOption, flagOption, parseWholeNumber, requiredOption, textOption } from './support/options.js';
 import { printMessages } from './support/printing.js';
 import { startProgress } from './support/progress.js';
@@ -89,7 +89,7 @@ async function main(options) {
 
   const file = new RowFile(out);
   discardAtExit(file);
-  const spool = new EncodingSpool(`${out}.${process.pid}.ids.partial`);
+  const spool = new EncodingSpool(partialPath(`${out}.ids`));
   const encoder = await openEncoders(bundle, { backend, workers });
   try {
     for await (const ids of mapStdinTexts(options.jsonl, encode, { encoding })) spool.add(ids);

@@ -8,7 +8,6 @@ export const backendOption = choiceOption({ names: BACKEND_NAMES, default: DEFAU
 /** How many encoders run at the same time; by default one for each core. */
 export const workersOption = wholeNumberOption({
   help: 'encoders at a time on wasm and cpu, each with the model in memory',
-  least: 1,
   most: MAX_WORKERS,
   defaultText: 'one a core',
 });
@@ -16,7 +15,6 @@ export const workersOption = wholeNumberOption({
 /** The same for a command that often gets few texts. */
 export const fewWorkersOption = wholeNumberOption({
   help: 'encoders at a time on wasm and cpu, each with the model in memory; for many texts one a core is fastest, with the same results',
-  least: 1,
   most: MAX_WORKERS,
   default: DEFAULT_WORKERS,
 });

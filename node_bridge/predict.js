@@ -10,9 +10,6 @@ import { flagOption, requiredOption, textOption, wholeNumberOption } from './sup
 import { toPrintable } from './support/printable.js';
 import { printJson, printMessages } from './support/printing.js';
 
-/** The most labels that --top can rank: more is a typing mistake. */
-const MAX_LABELS = 1e6;
-
 const DESCRIPTION = `Labels texts with a classifier that train.js made. Gives a JSON line a text, in order.
 
   echo 这本书很好 | node node_bridge/predict.js --model artifacts/classifier
@@ -30,12 +27,7 @@ const OPTIONS = {
   ),
   columns: columnsOption('with --jsonl: the fields by name, such as review=text'),
   encoding: encodingOption,
-  top: wholeNumberOption({
-    value: 'K',
-    help: 'the K most probable labels in order, instead of all probabilities',
-    least: 1,
-    most: MAX_LABELS,
-  }),
+  top: wholeNumberOption({ value: 'K', help: 'the K most probable labels in order, instead of all probabilities' }),
   strict: flagOption(
     'stops at a broken line; without it the error is on stderr, {"line": N, "error": "…"} is the answer, the rest goes on, ' +
       'and the exit code is 2',

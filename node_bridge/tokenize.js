@@ -26,9 +26,6 @@ Reads a text a line (only \\n ends a line) and writes {"ids": […], "tokens": [
 /** How many lines are written at once: one system call per line would be slow. */
 const BATCH_LINES = 256;
 
-/** The largest --max-length, which may be more than the model has. */
-const MAX_LENGTH = 1e6;
-
 const OPTIONS = {
   bundle: { ...requiredBundleOption, help: 'a bundle, of a model or of a tokenizer alone' },
   noSpecialTokens: noSpecialTokensOption,
@@ -45,7 +42,7 @@ await runCommand({ description: DESCRIPTION, options: OPTIONS, main });
 async function main({ bundle, noSpecialTokens, jsonl, encoding, maxLength, requireSignature: trustedKeys, offsets: hasOffsets }) {
   const settings = {
     specialTokens: !noSpecialTokens,
-    ...(maxLength === undefined ? {} : { maxLength: parseWholeNumber('--max-length', maxLength, 1, MAX_LENGTH) }),
+    ...(maxLength === undefined ? {} : { maxLength: parseWholeNumber('--max-length', maxLength) }),
   };
   const tokenizer = Tokenizer.fromBundle(Bundle.open(bundle, { trustedKeys }));
   const encoded = mapStdinTexts(

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 
-import { BundleFile, isNotFoundError } from '../support/checked_file.js';
+import { BundleFile, CHUNK_BYTES, isNotFoundError } from '../support/checked_file.js';
 import { UserError } from '../support/errors.js';
 import { readInput } from '../support/files.js';
 import { assertValid, parseJson } from '../support/json.js';
@@ -16,10 +16,11 @@ export const CONTRACT_FILE = 'bundle.json';
 /** The contract version this program understands. */
 const CONTRACT_VERSION = 1;
 
-const ADVICE = 'export the bundle again';
+/** How to repair a bundle. */
+export const ADVICE = 'export the bundle again';
+/** The roles of all inputs that a model may have. */
+export const INPUT_ROLES = ['input_ids', 'attention_mask', 'token_type_ids'];
 
-/** Bytes that are read at a time when a file is only checked. */
-const CHUNK_BYTES = 2 ** 20;
 /** The largest contract, and the largest file that is read whole (all but the weights), in bytes. */
 const MAX_CONTRACT_BYTES = 2 ** 24;
 const MAX_FILE_BYTES = 2 ** 29;

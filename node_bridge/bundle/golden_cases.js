@@ -4,19 +4,17 @@
  */
 import { createHash } from 'node:crypto';
 
+import { CHUNK_BYTES } from '../support/checked_file.js';
 import { findBudgetProblem, compareTensors } from '../support/closeness.js';
 import { UserError } from '../support/errors.js';
 import { assertValid, isObject, parseJson } from '../support/json.js';
 import { readSafetensors } from '../support/safetensors.js';
 import { sha256 } from '../support/sha256.js';
+import { ADVICE, INPUT_ROLES } from './bundle.js';
 import { readModelJson } from './model_json.js';
 import { computeStoredSize, WeightFiles } from './weight_files.js';
 
 const GOLDEN_FILE = 'golden.safetensors';
-/** How many bytes are hashed at a time. */
-const CHUNK_BYTES = 2 ** 20;
-const ADVICE = 'export the bundle again';
-const ROLES = ['input_ids', 'attention_mask', 'token_type_ids'];
 
 /**
  * @typedef {object} Check
@@ -74,7 +72,7 @@ export function readGoldenCases(bundle) {
 function assertTensorsFit(path, texts, tensors) {
   const width = Object.hasOwn(tensors, 'input_ids') ? tensors.input_ids.shape[1] : undefined;
   const expected = `I32[${texts.length},${width ?? 'sequence'}]`;
-  for (const name of ROLES) {
+  for (const name of INPUT_ROLES) {
     const got = Object.hasOwn(tensors, name) ? `${tensors[name].dtype}[${tensors[name].shape}]` : 'none';
     if (got !== expected) throw new UserError(`${path}: got ${name} ${got}, expected ${expected}; ${ADVICE}`);
   }

@@ -8,8 +8,6 @@ import { SCHEDULES } from './fitting.js';
 import { HEADS } from './head_layers.js';
 import { BEST_BY } from './training.js';
 
-/** The most epochs, and the most texts of a batch: more is a typing mistake. */
-const MAX_COUNT = 1e6;
 const MAX_SEED = 2 ** 31;
 /** The most memory for the vectors, or for the probabilities, of a batch. */
 const BATCH_BYTES = 2 ** 30;
@@ -24,7 +22,7 @@ export const TRAINING_OPTIONS = {
     meanings: Object.fromEntries(Object.entries(HEADS).map(([name, { meaning }]) => [name, meaning])),
     default: DEFAULTS.head,
   }),
-  epochs: wholeNumberOption({ help: 'the best one is saved', least: 1, most: MAX_COUNT, default: DEFAULTS.epochs }),
+  epochs: wholeNumberOption({ help: 'the best one is saved', default: DEFAULTS.epochs }),
   bestBy: choiceOption({
     value: 'WHAT',
     help: 'what makes an epoch the best',
@@ -33,12 +31,10 @@ export const TRAINING_OPTIONS = {
   }),
   patience: wholeNumberOption({
     help: 'end after N epochs without a better one',
-    least: 1,
-    most: MAX_COUNT,
     default: Infinity,
     defaultText: 'never',
   }),
-  batchSize: wholeNumberOption({ help: 'texts of a batch', least: 1, most: MAX_COUNT, default: DEFAULTS.batchSize }),
+  batchSize: wholeNumberOption({ help: 'texts of a batch', default: DEFAULTS.batchSize }),
   learningRate: positiveNumberOption({ value: 'X', help: 'of Adam', below: Infinity, default: DEFAULTS.learningRate }),
   schedule: choiceOption({
     help: 'of the learning rate',

@@ -181,6 +181,8 @@ async function computeGoldenAnswers(head, texts, features) {
  * @typedef {{state: State, best: {epoch: number, weights: Float32Array[]}, history: EpochResult[]}} Checkpoint
  */
 
+/** A part of the name of the file: a checkpoint of another version is not found, and so never resumed. */
+const CHECKPOINT_VERSION = 2;
 /** The largest checkpoint in bytes: a head of 10,000 labels has 20 MB, stored four times. */
 const MAX_FILE_BYTES = 2 ** 30;
 
@@ -191,7 +193,7 @@ export class TrainingCheckpoint {
    */
   constructor(cache, settings) {
     this.dir = join(cache, 'training');
-    this.path = join(this.dir, `${sha256(JSON.stringify(settings)).slice(0, 32)}.safetensors`);
+    this.path = join(this.dir, `${sha256(JSON.stringify([CHECKPOINT_VERSION, ...settings])).slice(0, 32)}.safetensors`);
   }
 
   /** @param {Checkpoint} checkpoint */
@@ -205,7 +207,7 @@ export class TrainingCheckpoint {
       ),
     );
     const progress = JSON.stringify({ epoch, steps, best: best.epoch, history });
-    writeSafetensors(this.path, tensors, { told: progress, sha256: hashCheckpoint(progress, tensors) });
+    writeSafetensors(this.path, tensors, { progress, sha256: hashCheckpoint(progress, tensors) });
   }
 
   /**
@@ -215,14 +217,14 @@ export class TrainingCheckpoint {
   read() {
     if (!existsSync(this.path)) return undefined;
     const { tensors, metadata } = readSafetensors(readInput(this.path, MAX_FILE_BYTES), this.path);
-    if (hashCheckpoint(metadata.told, tensors) !== metadata.sha256)
+    if (hashCheckpoint(metadata.progress, tensors) !== metadata.sha256)
       throw new Error(`${this.path} does not have the sha256 it names`);
     const group = (/** @type {string} */ name) =>
       Object.keys(tensors)
         .filter((key) => key.startsWith(`${name}.`))
         .sort()
         .map((key) => /** @type {Float32Array} */ (tensors[key].data));
-    const progress = parseJson(metadata.told, this.path);
+    const progress = parseJson(metadata.progress, this.path);
     if (!isProgress(progress)) throw new Error(`${this.path} does not say where training was`);
     const { epoch, steps, best, history } = progress;
     const state = { epoch, steps, weights: group('weights'), moments: group('moments') };

@@ -8,7 +8,7 @@ import { crc32 } from 'node:zlib';
 
 import { KEY_WORDS, KeyTable, computeTextKey } from '../data/text_keys.js';
 import { catchUserError, EnvironmentProblem, UserError } from '../support/errors.js';
-import { isRunning, readInput, writeFileAtomically } from '../support/files.js';
+import { isAbandoned, readInput, writeFileAtomically } from '../support/files.js';
 import { IntList } from '../support/int_list.js';
 import { encodeSafetensors, readSafetensorsHeader } from '../support/safetensors.js';
 import { sha256 } from '../support/sha256.js';
@@ -139,7 +139,7 @@ export class FeatureStore {
     const store = new FeatureStore(dir, hidden);
     for (const name of readdirSync(dir).sort()) {
       const path = join(dir, name);
-      if (name.endsWith('.partial') && !isRunning(Number(name.split('.').at(-2)))) rmSync(path);
+      if (isAbandoned(name)) rmSync(path);
       if (!name.endsWith(SUFFIX)) continue;
       const bytes = catchUserError(() => readInput(path, MAX_SHARD_FILE_BYTES));
       const damage =

@@ -10,6 +10,8 @@ import { UserError } from './errors.js';
 import { openInput } from './files.js';
 
 const CLOSED = -1;
+/** How many bytes of a file are read at a time where it is not needed whole. */
+export const CHUNK_BYTES = 2 ** 20;
 
 export class BundleFile {
   #path;

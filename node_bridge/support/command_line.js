@@ -104,7 +104,8 @@ function parseArguments(known, positionalsHelp) {
 function parseValues(options, typed) {
   const required = Object.keys(options).filter((key) => options[key].isRequired);
   if (required.some((key) => typed[toTypedName(key)] === undefined)) {
-    throw new UserError(`Expected ${required.map((key) => `--${toTypedName(key)}`).join(' and ')}; try --help.`);
+    const names = new Intl.ListFormat('en').format(required.map((key) => `--${toTypedName(key)}`));
+    throw new UserError(`Expected ${names}; try --help.`);
   }
   const values = Object.entries(options).map(([key, option]) => {
     const name = toTypedName(key);

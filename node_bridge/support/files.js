@@ -82,7 +82,18 @@ export function streamInput(path) {
 
 // Writing: a file appears whole or not at all.
 
-/** A file that is written under a temporary name, `PATH.PID.partial`, and renamed at the end. */
+/** The name under which this process writes a file until it is finished. @param {string} path */
+export function partialPath(path) {
+  return `${path}.${process.pid}.partial`;
+}
+
+/** Whether a name is that of an unfinished file whose process has ended. @param {string} name */
+export function isAbandoned(name) {
+  const pid = /\.(\d+)\.partial$/.exec(name)?.[1];
+  return pid !== undefined && !isRunning(Number(pid));
+}
+
+/** A file that is written under a temporary name beside its own, and renamed at the end. */
 export class AtomicFile {
   #path;
   #partial;
@@ -97,7 +108,7 @@ export class AtomicFile {
    */
   constructor(path) {
     this.#path = path;
-    this.#partial = `${path}.${process.pid}.partial`;
+    this.#partial = partialPath(path);
     this.#file = openSync(this.#partial, 'w');
   }
 

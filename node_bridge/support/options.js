@@ -10,6 +10,8 @@ const LINE_LENGTH = 100;
 /** The longest `--name VALUE` that has its help on the same line. */
 const MAX_LABEL_LENGTH = 22;
 const INDENT = '  ';
+/** The largest whole number of most options: more is a typing mistake. */
+const MAX_COUNT = 1e6;
 
 /**
  * @template T
@@ -62,10 +64,11 @@ export function requiredOption(about) {
 
 /**
  * @template {number | undefined} [D=undefined]
- * @param {{value?: string, help: string, least: number, most: number, default?: D, defaultText?: string}} about
+ * @param {{value?: string, help: string, least?: number, most?: number, default?: D, defaultText?: string}} about
+ *   the range: 1 to a million, unless it is `least` to `most`
  * @returns {Option<number | D>}
  */
-export function wholeNumberOption({ least, most, ...about }) {
+export function wholeNumberOption({ least = 1, most = MAX_COUNT, ...about }) {
   return customOption({ value: 'N', ...about, parse: (typed, name) => parseWholeNumber(name, typed, least, most) });
 }
 
@@ -104,12 +107,12 @@ export function customOption({ help = '', default: preset, ...about }) {
 /**
  * @param {string} name of the option
  * @param {string} value as it was typed
- * @param {number} least the smallest number that is allowed
- * @param {number} most the largest number that is allowed
+ * @param {number} [least] the smallest number that is allowed; 1 by default
+ * @param {number} [most] the largest number that is allowed; a million by default
  * @returns {number}
  * @throws {UserError} the value is no whole number between them
  */
-export function parseWholeNumber(name, value, least, most) {
+export function parseWholeNumber(name, value, least = 1, most = MAX_COUNT) {
   const number = Number(value);
   if (/^\d+$/.test(value) && number >= least && number <= most) return number;
   throw new UserError(`Expected ${name} to be a whole number from ${least} to ${most}, got \`${value}\``);

@@ -8,11 +8,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { loadLibrary } from '../../node_bridge/backends/native.js';
+import { INPUT_ROLES } from '../../node_bridge/bundle/bundle.js';
 import { runCommand } from '../../node_bridge/support/command_line.js';
 import { requiredOption } from '../../node_bridge/support/options.js';
 import { readSafetensors } from '../../node_bridge/support/safetensors.js';
-
-const ROLES = ['input_ids', 'attention_mask', 'token_type_ids'];
 
 const DESCRIPTION = `Trains what run_python.py has saved.
 
@@ -77,7 +76,7 @@ class Texts {
 
   /** @param {Tensors} tensors @param {string} prefix */
   constructor(tensors, prefix) {
-    this.#ids = Object.fromEntries(ROLES.map((role) => [role, tensors[`${prefix}.${role}`].data]));
+    this.#ids = Object.fromEntries(INPUT_ROLES.map((role) => [role, tensors[`${prefix}.${role}`].data]));
     [, this.#width] = tensors[`${prefix}.input_ids`].shape;
     this.labels = tensors[`${prefix}.labels`].data;
     this.epochs = splitIntoEpochs(tensors[`${prefix}.batches`]);
@@ -87,7 +86,7 @@ class Texts {
   idsOf(rows) {
     const width = Math.max(...rows.map((row) => this.#row('attention_mask', row).lastIndexOf(1) + 1));
     return Object.fromEntries(
-      ROLES.map((role) => {
+      INPUT_ROLES.map((role) => {
         const values = new Int32Array(rows.length * width);
         rows.forEach((row, i) => values.set(this.#row(role, row).subarray(0, width), i * width));
         return [role, tf.tensor2d(values, [rows.length, width], 'int32')];

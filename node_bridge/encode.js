@@ -7,7 +7,7 @@ import { statfsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { dirname, resolve } from 'node:path';
 
-import { Bundle } from './bundle/bundle.js';
+import { Bundle, findOutput } from './bundle/bundle.js';
 import { mapStdinTexts } from './data/text_stream.js';
 import { findFixedSize } from './encoder/encoder.js';
 import { openEncoders } from './encoder/encoder_pool.js';
@@ -147,11 +147,7 @@ function createRows(bundle, { pooling, normalize, outputs }) {
   if (outputs !== undefined) throw new UserError('Expected --pooling or --outputs, got both');
   const what = withLocation('--pooling', () => parsePooling(pooling, normalize));
   const role = what === POOLING_NAMES.pooled ? 'pooled_output' : 'sequence_output';
-  const spec = bundle.contract.outputs.find((output) => output.role === role);
-  if (spec === undefined) {
-    const known = bundle.contract.outputs.map(({ name }) => name).join(', ');
-    throw new UserError(`--pooling ${pooling}: ${bundle.dir} has no ${role}; its outputs are ${known}`);
-  }
+  const spec = withLocation(`--pooling ${pooling}`, () => findOutput(bundle, role));
   if (what === POOLING_NAMES.sequence) return new OutputRows(bundle, [spec.name]);
   return new VectorRows({ tensor: SENTENCE_OUTPUT, hidden: Number(spec.shape.at(-1)), name: pooling, pooling: what, normalize });
 }

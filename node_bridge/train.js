@@ -31,6 +31,7 @@ import { UserError } from './support/errors.js';
 import { flagOption, positiveNumberOption, textOption } from './support/options.js';
 import { printLines, printJson, printMessages } from './support/printing.js';
 import { startProgress } from './support/progress.js';
+import { asBytes } from './support/safetensors.js';
 import { sha256 } from './support/sha256.js';
 import { Tokenizer } from './tokenizer/index.js';
 
@@ -190,8 +191,7 @@ function hashSettings({ hash }, { workers: _, layout: __, ...decides }, weights)
 
 /** Hashes the texts and their labels. @param {import('./classifier/training.js').TrainingProblem} problem */
 function hashData({ train, dev, labels, targets, devTargets }) {
-  const numbers = [targets, devTargets].map(({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength));
-  return sha256(JSON.stringify(labels), ...train.bytes, ...dev.bytes, ...numbers);
+  return sha256(JSON.stringify(labels), ...train.bytes, ...dev.bytes, asBytes(targets), asBytes(devTargets));
 }
 
 /** @param {string} out */

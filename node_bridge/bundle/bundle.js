@@ -167,6 +167,20 @@ export class Bundle {
 }
 
 /**
+ * Finds an output of a model by its role.
+ *
+ * @param {Pick<Bundle, 'dir' | 'contract'>} bundle
+ * @param {string} role
+ * @returns {TensorSpec}
+ * @throws {UserError} the model has no such output; names those that it has
+ */
+export function findOutput({ dir, contract: { outputs } }, role) {
+  const spec = outputs.find((output) => output.role === role);
+  if (spec !== undefined) return spec;
+  throw new UserError(`${dir} has no ${role}; its outputs are ${outputs.map(({ name }) => name).join(', ')}`);
+}
+
+/**
  * Finds what is wrong with a contract though its schema allows it.
  *
  * @param {Contract} contract

@@ -2,13 +2,13 @@
  * A cache of vectors on disk. Only texts that it lacks go through the encoder, and each batch of texts
  * is on disk before the next one begins.
  */
-import { closeSync, mkdirSync, openSync, readdirSync, readSync, rmSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 
 import { KEY_WORDS, KeyTable, computeTextKey } from '../data/text_keys.js';
 import { catchUserError, EnvironmentProblem, UserError } from '../support/errors.js';
-import { isAbandoned, readInput, writeFileAtomically } from '../support/files.js';
+import { isAbandoned, readAll, readInput, writeFileAtomically } from '../support/files.js';
 import { IntList } from '../support/int_list.js';
 import { encodeSafetensors, readSafetensorsHeader } from '../support/safetensors.js';
 import { sha256 } from '../support/sha256.js';
@@ -221,13 +221,7 @@ export class FeatureStore {
   /** Fills `into`; false if the file is missing or too short. @param {number} shard @param {Uint8Array} into @param {number} from */
   #readFully(shard, into, from) {
     try {
-      const file = this.#file(shard);
-      for (let done = 0; done < into.length; ) {
-        const more = readSync(file, into, done, into.length - done, from + done);
-        if (more === 0) return false;
-        done += more;
-      }
-      return true;
+      return readAll(this.#file(shard), into, from) === into.length;
     } catch (error) {
       if (/** @type {NodeJS.ErrnoException} */ (error).code === 'ENOENT') return false;
       throw error;

@@ -8,6 +8,7 @@ import { readModelJson, withTfjsErrors } from '../bundle/model_json.js';
 import { hasSavedModel } from '../bundle/saved_model/checked_copy.js';
 import { STORED_ARRAY_TYPES, WeightFiles } from '../bundle/weight_files.js';
 import { EnvironmentProblem } from '../support/errors.js';
+import { asBytes } from '../support/safetensors.js';
 
 /**
  * @typedef {import('@tensorflow/tfjs-core').Tensor} Tensor
@@ -139,9 +140,4 @@ function halfToSingle(half) {
   let value = single[0] * 2 ** 112;
   if (value >= 2 ** 16) value = (half & 0x3ff) === 0 ? Infinity : NaN;
   return half & 0x8000 ? -value : value;
-}
-
-/** @param {Values | Uint16Array} values */
-function asBytes(values) {
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }

@@ -159,7 +159,7 @@ function parseEntry(key, spec, from, name) {
   return { dtype: /** @type {keyof typeof ARRAY_TYPES} */ (dtype), shape, start: from + span[0], end: from + span[1] };
 }
 
-/** The bytes of an array; the same memory. @param {Float32Array | Int32Array} data */
+/** The bytes of an array; the same memory. @param {ArrayBufferView} data */
 export function asBytes(data) {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }

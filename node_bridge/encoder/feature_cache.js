@@ -10,7 +10,7 @@ import { KEY_WORDS, KeyTable, computeTextKey } from '../data/text_keys.js';
 import { catchUserError, EnvironmentProblem, UserError } from '../support/errors.js';
 import { isAbandoned, readAll, readInput, writeFileAtomically } from '../support/files.js';
 import { IntList } from '../support/int_list.js';
-import { encodeSafetensors, readSafetensorsHeader } from '../support/safetensors.js';
+import { encodeSafetensors, NUMBER_BYTES, readSafetensorsHeader } from '../support/safetensors.js';
 import { sha256 } from '../support/sha256.js';
 import { encodeFeatures } from './features.js';
 
@@ -96,7 +96,6 @@ function countBatchTexts(values) {
 const SUFFIX = '.safetensors';
 /** The largest shard in bytes: a shard of the longest texts has a tenth of it. */
 const MAX_SHARD_FILE_BYTES = 2 ** 30;
-const BYTES = 4;
 /** The most files that are open at a time. */
 const MAX_OPEN_FILES = 64;
 
@@ -208,9 +207,9 @@ export class FeatureStore {
    */
   copy(index, target, at) {
     const shard = this.#shards.at(index);
-    const width = this.hidden * BYTES;
+    const width = this.hidden * NUMBER_BYTES;
     const from = this.#files[shard].offset + this.#starts.at(index) * width;
-    const into = new Uint8Array(target.buffer, target.byteOffset + at * BYTES, this.positions(index) * width);
+    const into = new Uint8Array(target.buffer, target.byteOffset + at * NUMBER_BYTES, this.positions(index) * width);
     if (this.#readFully(shard, into, from) && (crc32(into) | 0) === this.#checksums.at(index)) return;
     throw new EnvironmentProblem(
       `${this.#files[shard].path} was changed or taken away while it was in use; run the same command again: ` +
@@ -255,11 +254,11 @@ export class FeatureStore {
     let start = 0;
     counts.forEach((count, i) => {
       if (this.#table.add(flat.subarray(KEY_WORDS * i, KEY_WORDS * (i + 1)), this.#table.size)) {
-        const from = vectors.start + start * this.hidden * BYTES;
+        const from = vectors.start + start * this.hidden * NUMBER_BYTES;
         this.#shards.push([shard]);
         this.#starts.push([start]);
         this.#counts.push([count]);
-        this.#checksums.push([crc32(bytes.subarray(from, from + count * this.hidden * BYTES))]);
+        this.#checksums.push([crc32(bytes.subarray(from, from + count * this.hidden * NUMBER_BYTES))]);
       }
       start += count;
     });

@@ -1,11 +1,12 @@
 /** Plain TF.js, as its users have it: without what node_bridge adds to a backend. */
-import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, sep } from 'node:path';
 
 import { loadGraphModel } from '@tensorflow/tfjs-converter';
 import * as tf from '@tensorflow/tfjs-core';
 import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
+
+import { MODEL_FILE, readArtifacts } from '../node_bridge/bundle/model_json.js';
 
 /** Makes wasm the current backend. */
 export async function usePlainWasm() {
@@ -24,23 +25,13 @@ export async function usePlainWasm() {
  *   fused tanh of a pooler has no kernel on wasm
  */
 export async function openGraph(directory) {
-  const read = (/** @type {string} */ name) => readFileSync(join(directory, name));
-  const document = JSON.parse(read('model.json').toString('utf8'));
-  /** @type {{paths: string[], weights: tf.io.WeightsManifestEntry[]}[]} */
-  const manifest = document.weightsManifest;
-  const model = await loadGraphModel({
-    load: async () => ({
-      ...document,
-      weightSpecs: manifest.flatMap(({ weights }) => weights),
-      weightData: manifest.flatMap(({ paths }) => paths).map((path) => Uint8Array.from(read(path)).buffer),
-    }),
-  });
-  /** @type {{inputs: Record<string, {name: string}>, outputs: Record<string, {name: string}>}} */
-  const { inputs, outputs } = document.signature;
+  const artifacts = readArtifacts(join(directory, MODEL_FILE));
+  const model = await loadGraphModel({ load: async () => artifacts });
+  const { inputs, outputs } = artifacts.signature;
   return (values, output) => {
     const feeds = Object.fromEntries(
       // The stock converter's names for the inputs end in `:0`.
-      Object.values(inputs).map(({ name }) => [name, values[name.split(':')[0]]]),
+      Object.values(/** @type {Record<string, {name: string}>} */ (inputs)).map(({ name }) => [name, values[name.split(':')[0]]]),
     );
     return /** @type {tf.Tensor} */ (model.execute(feeds, outputs[output].name));
   };

@@ -7,9 +7,7 @@ import { statfsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { dirname, resolve } from 'node:path';
 
-import { Bundle } from './bundle/bundle.js';
-import { readTrustedKeys } from './bundle/signature.js';
-import { parseEncoding } from './data/encodings.js';
+import { Bundle, findOutput } from './bundle/bundle.js';
 import { mapStdinTexts } from './data/text_stream.js';
 import { findFixedSize } from './encoder/encoder.js';
 import { openEncoders } from './encoder/encoder_pool.js';
@@ -17,83 +15,81 @@ import { forEachBatch } from './encoder/features.js';
 import { EncodingSpool } from './encoder/id_spool.js';
 import { OutputRows, VectorRows } from './encoder/output_rows.js';
 import { POOLING_NAMES, parsePooling } from './encoder/pooling.js';
-import { runCommand, parseWholeNumber } from './support/command_line.js';
+import { backendOption, fewWorkersOption } from './model_options.js';
+import {
+  encodingOption,
+  jsonLinesOption,
+  maxLengthOption,
+  noSpecialTokensOption,
+  requiredBundleOption,
+  signatureOption,
+} from './shared_options.js';
+import { runCommand } from './support/command_line.js';
 import { withLocation, UserError } from './support/errors.js';
-import { assertFilePath } from './support/files.js';
+import { assertFilePath, partialPath } from './support/files.js';
+import { customOption, flagOption, parseWholeNumber, requiredOption, textOption } from './support/options.js';
 import { printMessages } from './support/printing.js';
 import { startProgress } from './support/progress.js';
 import { RowFile } from './support/safetensors.js';
 import { Tokenizer } from './tokenizer/index.js';
+import { MIN_LENGTH } from './tokenizer/truncate.js';
 
 /** The output of a sentence-transformers model with one vector per text; its sequence output is far larger. */
 const SENTENCE_OUTPUT = 'sentence_embedding';
 
-const HELP = `Encodes texts, a row for each in order. Writes the model's outputs by their names, padded with
+const DESCRIPTION = `Encodes texts, a row for each in order. Writes the model's outputs by their names, padded with
 zeros to the longest text, with input_ids and attention_mask (1 at a text's positions); or with
 --pooling one vector a text. Memory does not depend on the number of texts.
 
   node node_bridge/encode.js --bundle artifacts/bundle/albert_tiny --out vectors.safetensors < texts.txt
   node node_bridge/encode.js --bundle artifacts/bundle/albert_tiny --pooling mean --normalize \\
     --workers 4 --out vectors.safetensors < texts.txt
-
-  --bundle DIR          the bundle
-  --out FILE            safetensors
-  --pooling NAME        one vector a text, as the tensor sentence_embedding, float32[texts, hidden]:
-                          cls       position 0 of sequence_output
-                          mean      the mean of sequence_output over the text's positions, [CLS] and
-                                    [SEP] included, padding not; summed in float64
-                          pooled    pooled_output
-                        or, padded as above:
-                          sequence  sequence_output alone
-  --normalize           divides each vector by its L2 norm
-  --outputs NAME,NAME   outputs of the model to write, or all; by default all, and of a bundle
-                        with a sentence_embedding that alone
-  --max-length N        positions a text is cut to, [CLS] and [SEP] counted; the model's by default
-  --workers N           encoders at a time on wasm and cpu, each with the model in memory; default 1,
-                        for many texts one a core is fastest. Results do not depend on it
-  --backend NAME        auto (default), native, wasm or cpu
-  --require-signature FILE
-                        refuse a bundle that none of the public keys (PEM) in FILE has signed
-  --no-special-tokens   without [CLS] and [SEP]
-  --jsonl               stdin holds objects with \`text\`, or \`sentence1\` and \`sentence2\`, or other
-                        usual names for these
-  --encoding NAME       of stdin: utf-8 (default), gb18030, gbk, big5, utf-16
-  -h, --help
 `;
 
-await runCommand({
-  help: HELP,
-  options: {
-    bundle: { type: 'string' },
-    out: { type: 'string' },
-    pooling: { type: 'string' },
-    normalize: { type: 'boolean', default: false },
-    outputs: { type: 'string' },
-    'max-length': { type: 'string' },
-    workers: { type: 'string', default: '1' },
-    backend: { type: 'string', default: 'auto' },
-    'no-special-tokens': { type: 'boolean', default: false },
-    jsonl: { type: 'boolean', default: false },
-    encoding: { type: 'string', default: 'utf-8' },
-    'require-signature': { type: 'string' },
-  },
-  main,
-});
+const OPTIONS = {
+  bundle: requiredBundleOption,
+  out: requiredOption({ value: 'FILE', help: 'safetensors' }),
+  pooling: customOption({
+    value: 'NAME',
+    help: `one vector a text, as the tensor ${SENTENCE_OUTPUT}, float32[texts, hidden]`,
+    meanings: /** @satisfies {Record<import('./encoder/pooling.js').PoolingName, string>} */ ({
+      cls: 'position 0 of sequence_output',
+      mean: "the mean of sequence_output over the text's positions, [CLS] and [SEP] included, padding not; summed in float64",
+      pooled: 'pooled_output',
+      sequence: 'no single vector: sequence_output alone, padded as above',
+    }),
+    parse: (typed) => typed,
+  }),
+  normalize: flagOption('divides each vector by its L2 norm'),
+  outputs: textOption({
+    value: 'NAME,NAME',
+    help: 'outputs of the model to write, or all',
+    defaultText: `all, and of a bundle with a ${SENTENCE_OUTPUT} that alone`,
+  }),
+  maxLength: maxLengthOption('all that the model has'),
+  workers: fewWorkersOption,
+  backend: backendOption,
+  requireSignature: signatureOption,
+  noSpecialTokens: noSpecialTokensOption,
+  jsonl: jsonLinesOption(),
+  encoding: encodingOption,
+};
 
-/** @param {Record<string, any>} options */
+/** @typedef {import('./support/options.js').Values<typeof OPTIONS>} Values */
+
+await runCommand({ description: DESCRIPTION, options: OPTIONS, main });
+
+/** @param {Values} options */
 async function main(options) {
-  const { bundle: dir, out, backend } = options;
-  if (dir === undefined || out === undefined) throw new UserError('Expected --bundle and --out; try --help.');
-  const bundle = Bundle.open(dir, { trustedKeys: readTrustedKeys(options['require-signature']) });
-  const workers = parseWholeNumber('--workers', options.workers, 1, 256);
+  const { bundle: dir, out, backend, workers, encoding, requireSignature: trustedKeys } = options;
+  const bundle = Bundle.open(dir, { trustedKeys });
   const rows = createRows(bundle, options);
   const encode = createTextEncoder(bundle, rows, options);
-  const encoding = parseEncoding(options.encoding);
   withLocation('--out', () => assertFilePath(out, 'vectors.safetensors'));
 
   const file = new RowFile(out);
   discardAtExit(file);
-  const spool = new EncodingSpool(`${out}.${process.pid}.ids.partial`);
+  const spool = new EncodingSpool(partialPath(`${out}.ids`));
   const encoder = await openEncoders(bundle, { backend, workers });
   try {
     for await (const ids of mapStdinTexts(options.jsonl, encode, { encoding })) spool.add(ids);
@@ -140,7 +136,7 @@ async function encodeAll(spool, encoder, rows, file) {
  * Creates the writer of the rows that the options ask for.
  *
  * @param {Bundle} bundle
- * @param {Record<string, any>} options
+ * @param {Values} options
  * @throws {UserError} the bundle has no such output, or options contradict each other
  */
 function createRows(bundle, { pooling, normalize, outputs }) {
@@ -151,11 +147,7 @@ function createRows(bundle, { pooling, normalize, outputs }) {
   if (outputs !== undefined) throw new UserError('Expected --pooling or --outputs, got both');
   const what = withLocation('--pooling', () => parsePooling(pooling, normalize));
   const role = what === POOLING_NAMES.pooled ? 'pooled_output' : 'sequence_output';
-  const spec = bundle.contract.outputs.find((output) => output.role === role);
-  if (spec === undefined) {
-    const known = bundle.contract.outputs.map(({ name }) => name).join(', ');
-    throw new UserError(`--pooling ${pooling}: ${bundle.dir} has no ${role}; its outputs are ${known}`);
-  }
+  const spec = withLocation(`--pooling ${pooling}`, () => findOutput(bundle, role));
   if (what === POOLING_NAMES.sequence) return new OutputRows(bundle, [spec.name]);
   return new VectorRows({ tensor: SENTENCE_OUTPUT, hidden: Number(spec.shape.at(-1)), name: pooling, pooling: what, normalize });
 }
@@ -163,13 +155,12 @@ function createRows(bundle, { pooling, normalize, outputs }) {
 /**
  * @param {Bundle} bundle
  * @param {OutputRows | VectorRows} rows
- * @param {Record<string, any>} options
+ * @param {Values} options
  * @returns {(text: import('./data/text.js').Text) => import('./encoder/encoder.js').Encoding}
  */
-function createTextEncoder(bundle, rows, { 'max-length': asked, 'no-special-tokens': bare }) {
+function createTextEncoder(bundle, rows, { maxLength: asked, noSpecialTokens: bare }) {
   const { max_length: limit } = bundle.contract;
-  // A pair has three special tokens.
-  const maxLength = asked === undefined ? limit : parseWholeNumber('--max-length', asked, bare ? 1 : 3, limit);
+  const maxLength = asked === undefined ? limit : parseWholeNumber('--max-length', asked, bare ? 1 : MIN_LENGTH, limit);
   const tokenizer = Tokenizer.fromBundle(bundle);
   return ({ text, pair }) => {
     const encoding = tokenizer.encode(text, { pair, maxLength, specialTokens: !bare });

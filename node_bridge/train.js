@@ -4,10 +4,10 @@ import { fileURLToPath } from 'node:url';
 
 import { useBackend } from './backends/index.js';
 import { Bundle } from './bundle/bundle.js';
-import { readTrustedKeys } from './bundle/signature.js';
 import { hasClassifier, readClassifier } from './classifier/classifier_files.js';
 import { CutCounter, buildDataReport, formatWarnings } from './classifier/data_report.js';
 import { checkGoldenCasesOnce, readGoldenTexts } from './classifier/golden_check.js';
+import { DEFAULTS } from './classifier/defaults.js';
 import { HEADS } from './classifier/head_layers.js';
 import {
   formatAccuracy,
@@ -18,108 +18,93 @@ import {
   buildSummary,
   formatResult,
 } from './classifier/train_messages.js';
-import { assertBatchFitsMemory, computeClassWeights, parseSettings } from './classifier/train_settings.js';
-import { buildProblem, sha256, TrainingCheckpoint, trainHead } from './classifier/training.js';
+import { assertBatchFitsMemory, buildSettings, computeClassWeights, TRAINING_OPTIONS } from './classifier/train_settings.js';
+import { buildProblem, TrainingCheckpoint, trainHead } from './classifier/training.js';
 import { renderTrainingPage } from './classifier/training_page.js';
 import { Dataset } from './data/dataset.js';
 import { openEncoders } from './encoder/encoder_pool.js';
 import { encodeMissing, hasAllTexts, openStore } from './encoder/feature_cache.js';
+import { backendOption, workersOption } from './model_options.js';
+import { columnsOption, encodingOption, jsonOption, maxLengthOption, signatureOption } from './shared_options.js';
 import { runCommand } from './support/command_line.js';
 import { UserError } from './support/errors.js';
+import { flagOption, positiveNumberOption, textOption } from './support/options.js';
 import { printLines, printJson, printMessages } from './support/printing.js';
 import { startProgress } from './support/progress.js';
+import { asBytes } from './support/safetensors.js';
+import { sha256 } from './support/sha256.js';
 import { Tokenizer } from './tokenizer/index.js';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
-const ARTIFACTS = join(ROOT, 'artifacts');
+/** Where the embedded texts are, below ROOT. */
+const TRAIN_FILE = 'artifacts/data/train.jsonl';
+const DEV_FILE = 'artifacts/data/dev.jsonl';
 
-const HELP = `Trains a classifier: texts → [CLS] … [SEP] → frozen encoder → head → softmax.
+const DESCRIPTION = `Trains a classifier: texts → [CLS] … [SEP] → frozen encoder → head → softmax.
 
   node node_bridge/train.js
   node node_bridge/train.js --train T.jsonl --split 0.1 --epochs 20 --patience 3 --out ./T_classifier
 
 Vectors and finished epochs are saved in the cache: after Ctrl-C or a crash the same command goes on.
-
-  --bundle DIR           default artifacts/bundle/albert_tiny
-  --train FILE           JSON lines, a JSON array, or a table with a header (tabs, commas or
-                         semicolons): \`text\`, or \`sentence1\` and \`sentence2\`, and \`label\`, or
-                         other usual names for these; default artifacts/data/train.jsonl
-  --dev FILE             the same; default artifacts/data/dev.jsonl
-  --split SHARE          instead of --dev: this share of --train, drawn by --seed, with the same
-                         shares of labels; equal texts stay together
-  --columns LIST         what the columns are, in order: label,text or sentence1,sentence2,label,
-                         with _ for one to skip; or by name: review=text,stars=label
-  --no-header            the first line of a table is data; needs --columns
-  --encoding NAME        of the files: utf-8 (default), gb18030, gbk, big5, utf-16
-  --out DIR              default artifacts/classifier; gets training.html and log.jsonl too
-  --force                replace a finished classifier in --out; without it the same command does
-                         nothing more, and another one is refused
-  --head NAME            dense (default): 512 tanh on [CLS]; linear: none; bilstm: LSTM 128 both
-                         ways over all positions
-  --epochs N             default 5; the best one is saved
-  --best-by WHAT         what makes an epoch the best: accuracy (default) or macro-f1
-  --patience N           end after N epochs without a better one; default: none
-  --batch-size N         default 32
-  --learning-rate X      of Adam, default 0.0003
-  --schedule NAME        of the learning rate: constant (default), linear, cosine
-  --class-weights W      what a text of a label counts: equal (default), balanced, or JSON such as
-                         '{"0": 1, "1": 2.5}'
-  --seed N               of --split, the first weights and the order of the texts; default 1
-  --max-length N         positions a text is cut to, [CLS] and [SEP] counted; default 128
-  --backend NAME         auto (default), native, wasm or cpu
-  --workers N            encoders at a time on wasm and cpu; default: one a core
-  --cache DIR            default artifacts/cache
-  --require-signature FILE
-                         refuse a bundle that none of the public keys (PEM) in FILE has signed
-  --json                 a summary as JSON on stdout
-  -h, --help
 `;
 
-await runCommand({
-  help: HELP,
-  options: {
-    bundle: { type: 'string', default: join(ARTIFACTS, 'bundle', 'albert_tiny') },
-    train: { type: 'string' },
-    dev: { type: 'string' },
-    split: { type: 'string' },
-    columns: { type: 'string' },
-    'no-header': { type: 'boolean', default: false },
-    encoding: { type: 'string', default: 'utf-8' },
-    out: { type: 'string', default: join(ARTIFACTS, 'classifier') },
-    force: { type: 'boolean', default: false },
-    head: { type: 'string', default: 'dense' },
-    epochs: { type: 'string', default: '5' },
-    'best-by': { type: 'string', default: 'accuracy' },
-    patience: { type: 'string' },
-    'batch-size': { type: 'string', default: '32' },
-    'learning-rate': { type: 'string', default: '0.0003' },
-    schedule: { type: 'string', default: 'constant' },
-    'class-weights': { type: 'string', default: 'equal' },
-    seed: { type: 'string', default: '1' },
-    'max-length': { type: 'string' },
-    backend: { type: 'string', default: 'auto' },
-    workers: { type: 'string' },
-    cache: { type: 'string', default: join(ARTIFACTS, 'cache') },
-    json: { type: 'boolean', default: false },
-    'require-signature': { type: 'string' },
-  },
-  main,
-});
+const OPTIONS = {
+  bundle: textOption({ value: 'DIR', help: 'the bundle', ...belowRoot('artifacts/bundle/albert_tiny') }),
+  train: textOption({
+    value: 'FILE',
+    help:
+      'JSON lines, a JSON array, or a table with a header (tabs, commas or semicolons): `text`, or `sentence1` and ' +
+      '`sentence2`, and `label`, or other usual names for these',
+    defaultText: TRAIN_FILE,
+  }),
+  dev: textOption({ value: 'FILE', help: 'the same', defaultText: DEV_FILE }),
+  split: positiveNumberOption({
+    value: 'SHARE',
+    help: 'instead of --dev: this share of --train, drawn by --seed, with the same shares of labels; equal texts stay together',
+    below: 1,
+  }),
+  columns: columnsOption(
+    'what the columns are, in order: label,text or sentence1,sentence2,label, with _ for one to skip; or by name: ' +
+      'review=text,stars=label',
+  ),
+  noHeader: flagOption('the first line of a table is data; needs --columns'),
+  encoding: encodingOption,
+  out: textOption({ value: 'DIR', help: 'gets training.html and log.jsonl too', ...belowRoot('artifacts/classifier') }),
+  force: flagOption(
+    'replace a finished classifier in --out; without it the same command does nothing more, and another one is refused',
+  ),
+  ...TRAINING_OPTIONS,
+  maxLength: maxLengthOption(`${DEFAULTS.maxLength}, or all that the model has`),
+  backend: backendOption,
+  workers: workersOption,
+  cache: textOption({ value: 'DIR', help: 'of vectors and finished epochs', ...belowRoot('artifacts/cache') }),
+  requireSignature: signatureOption,
+  json: jsonOption,
+};
 
-/** @param {Record<string, any>} options */
+/** @typedef {import('./support/options.js').Values<typeof OPTIONS>} Values */
+
+await runCommand({ description: DESCRIPTION, options: OPTIONS, main });
+
+/** A default that does not depend on the current directory, and how the help shows it. @param {string} path below ROOT */
+function belowRoot(path) {
+  return { default: join(ROOT, path), defaultText: path };
+}
+
+/** @param {Values} options */
 async function main(options) {
   stopOnInterrupt();
   const start = performance.now();
-  const bundle = Bundle.open(options.bundle, { trustedKeys: readTrustedKeys(options['require-signature']) });
-  const asked = parseSettings(options, bundle);
+  const bundle = Bundle.open(options.bundle, { trustedKeys: options.requireSignature });
+  const asked = buildSettings(options, bundle);
   const finished = hasClassifier(options.out) && !options.force ? readClassifier(options.out).description : undefined;
-  const settingsSum = hashSettings(bundle, asked, options['class-weights']);
+  const settingsSum = hashSettings(bundle, asked, options.classWeights);
   if (finished && finished.trained_with?.settings !== settingsSum) throw createOtherTrainingError(options.out);
   const tokenizer = Tokenizer.fromBundle(bundle);
   const cuts = new CutCounter(tokenizer, asked.maxLength);
   const split = buildProblem(...(await readDatasets(options, asked, cuts)));
   const problem = { ...split, golden: readGoldenTexts(bundle, split.train.task) };
-  const settings = { ...asked, classWeights: computeClassWeights(options['class-weights'], problem) };
+  const settings = { ...asked, classWeights: computeClassWeights(options.classWeights, problem) };
   const data = hashData(problem);
   assertBatchFitsMemory(asked, problem, findHiddenSize(bundle));
   const backend = await useBackend(options.backend);
@@ -201,13 +186,12 @@ async function main(options) {
  * @param {string} weights as they were typed
  */
 function hashSettings({ hash }, { workers: _, layout: __, ...decides }, weights) {
-  return sha256([Buffer.from(JSON.stringify([hash, decides, weights]))]);
+  return sha256(JSON.stringify([hash, decides, weights]));
 }
 
 /** Hashes the texts and their labels. @param {import('./classifier/training.js').TrainingProblem} problem */
 function hashData({ train, dev, labels, targets, devTargets }) {
-  const numbers = [targets, devTargets].map(({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength));
-  return sha256([Buffer.from(JSON.stringify(labels)), ...train.bytes, ...dev.bytes, ...numbers]);
+  return sha256(JSON.stringify(labels), ...train.bytes, ...dev.bytes, asBytes(targets), asBytes(devTargets));
 }
 
 /** @param {string} out */
@@ -221,7 +205,7 @@ function createOtherTrainingError(out) {
  * Reports that the classifier of this command is finished already.
  *
  * @param {import('./classifier/classifier_files.js').Description} finished
- * @param {Record<string, any>} options
+ * @param {Values} options
  */
 async function reportFinished({ golden: _, files: __, ...details }, { out, json }) {
   const next = buildPredictCommand(out, details.task);
@@ -235,7 +219,7 @@ async function reportFinished({ golden: _, files: __, ...details }, { out, json 
 }
 
 /**
- * @param {Record<string, any>} options
+ * @param {Values} options
  * @param {import('./classifier/train_settings.js').ParsedSettings} asked
  * @param {CutCounter} cuts receives each text
  * @returns {Promise<[Dataset, Dataset]>} training texts and dev texts
@@ -247,9 +231,9 @@ async function readDatasets({ train, dev }, { split, seed, layout }, cuts) {
   }
   const read = (/** @type {string} */ path) =>
     Dataset.read(path, layout, { onColumns: printMessages, onText: (text) => cuts.add(text) });
-  const whole = await read(train ?? join(ARTIFACTS, 'data', 'train.jsonl'));
+  const whole = await read(train ?? join(ROOT, TRAIN_FILE));
   if (split !== undefined) return whole.split(split, seed);
-  return [whole, await read(dev ?? join(ARTIFACTS, 'data', 'dev.jsonl'))];
+  return [whole, await read(dev ?? join(ROOT, DEV_FILE))];
 }
 
 /**

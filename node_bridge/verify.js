@@ -1,5 +1,5 @@
 /** `node node_bridge/verify.js` checks a bundle's golden cases, or a classifier's, on this machine, without Python. */
-import { BACKEND_NAMES, useBackend } from './backends/index.js';
+import { useBackend } from './backends/index.js';
 import { Bundle } from './bundle/bundle.js';
 import {
   describeCoverage,
@@ -9,63 +9,57 @@ import {
   verifyGoldenIds,
   verifyTokenizerRules,
 } from './bundle/golden_cases.js';
-import { readTrustedKeys } from './bundle/signature.js';
 import { Classifier } from './classifier/classifier.js';
 import { readClassifier } from './classifier/classifier_files.js';
 import { verifyClassifier } from './classifier/golden_answers.js';
 import { Encoder } from './encoder/encoder.js';
+import { backendOption } from './model_options.js';
+import { jsonOption, signatureOption } from './shared_options.js';
 import { formatBudget } from './support/closeness.js';
-import { parseChoice, runCommand, parseWholeNumber } from './support/command_line.js';
+import { runCommand } from './support/command_line.js';
 import { UserError } from './support/errors.js';
+import { textOption, wholeNumberOption } from './support/options.js';
 import { printLines, printJson, printMessages } from './support/printing.js';
 import { Tokenizer } from './tokenizer/index.js';
 
 /** Checks that compare for equality and measure no distance. */
 const EXACT = ['ids', 'labels', 'tokenizer rules', 'checksums'];
 
-const HELP = `Checks a bundle: its files by their hashes, then its golden cases, for which it holds
+const DESCRIPTION = `Checks a bundle: its files by their hashes, then its golden cases, for which it has
 the ids and outputs of Python's TensorFlow. A bundle of a tokenizer alone has golden ids only.
-With --model it checks a classifier: its files, then what it said at the end of its training.
+With --model it checks a classifier: its files, then its answers at the end of its training.
 
   node node_bridge/verify.js --bundle artifacts/bundle/albert_tiny
   node node_bridge/verify.js --model artifacts/classifier
+`;
 
-  --bundle DIR     the bundle; of a classifier: if it is no longer where it was at training
-  --model DIR      a classifier that train.js made
-  --backend NAME   auto (default), native, wasm or cpu
-  --texts N        only the first N golden texts, for a slow backend; default: all
-  --require-signature FILE
-                   refuse what none of the public keys (PEM) in FILE has signed
-  --json           print the result as JSON
-  -h, --help
-
-Exit code: 0 all equal within the bundle's budgets, 1 a difference, 2 a mistake in the input,
+const EPILOG = `Exit code: 0 all equal within the bundle's budgets, 1 a difference, 2 a mistake in the input,
 3 this machine, 70 a defect of the program (BERT_BRIDGE_DEBUG=1 shows its stack).
 `;
 
-await runCommand({
-  help: HELP,
-  options: {
-    bundle: { type: 'string' },
-    model: { type: 'string' },
-    backend: { type: 'string', default: 'auto' },
-    texts: { type: 'string' },
-    json: { type: 'boolean', default: false },
-    'require-signature': { type: 'string' },
-  },
-  main,
-});
+const OPTIONS = {
+  bundle: textOption({
+    value: 'DIR',
+    help: 'the bundle; of a classifier: if it is no longer where it was at training',
+  }),
+  model: textOption({ value: 'DIR', help: 'a classifier that train.js made' }),
+  backend: backendOption,
+  texts: wholeNumberOption({ help: 'only the first N golden texts, for a slow backend', defaultText: 'all' }),
+  requireSignature: signatureOption,
+  json: jsonOption,
+};
 
-/** @param {Record<string, any>} options */
+/** @typedef {import('./support/options.js').Values<typeof OPTIONS>} Values */
+
+await runCommand({ description: DESCRIPTION, options: OPTIONS, epilog: EPILOG, main });
+
+/** @param {Values} options */
 async function main(options) {
-  if (options.bundle === undefined && options.model === undefined)
-    throw new UserError('Expected --bundle or --model; try --help.');
-  const count = options.texts === undefined ? undefined : parseWholeNumber('--texts', options.texts, 1, 1e6);
-  parseChoice('--backend', options.backend, BACKEND_NAMES);
-  const trustedKeys = readTrustedKeys(options['require-signature']);
-  if (options.model !== undefined) return checkClassifier(options.model, { ...options, trustedKeys });
+  const { bundle: dir, model, texts: count, requireSignature: trustedKeys } = options;
+  if (model !== undefined) return checkClassifier(model, options);
+  if (dir === undefined) throw new UserError('Expected --bundle or --model; try --help.');
   const started = performance.now();
-  const bundle = Bundle.open(options.bundle, { trustedKeys });
+  const bundle = Bundle.open(dir, { trustedKeys });
   for (const name of Object.keys(bundle.contract.files)) bundle.check(name);
   if (bundle.contract.contents === 'tokenizer') return checkTokenizerBundle(bundle, count, options.json);
   const golden = readGoldenCases(bundle);
@@ -94,9 +88,9 @@ async function main(options) {
 
 /**
  * @param {string} dir of a classifier
- * @param {Record<string, any>} options
+ * @param {Values} options
  */
-async function checkClassifier(dir, { bundle, backend, trustedKeys, json, texts }) {
+async function checkClassifier(dir, { bundle, backend, requireSignature: trustedKeys, json, texts }) {
   if (texts !== undefined) throw new UserError('--texts is for a bundle; a classifier has a few golden texts only');
   const { name } = await useBackend(backend);
   const classifier = await Classifier.load(dir, { bundle, backend: name, trustedKeys });

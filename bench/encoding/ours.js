@@ -5,12 +5,13 @@
 import { readFileSync } from 'node:fs';
 
 import { Bundle } from '../../node_bridge/bundle/bundle.js';
+import { DEFAULTS } from '../../node_bridge/classifier/defaults.js';
 import { openEncoders } from '../../node_bridge/encoder/encoder_pool.js';
 import { encodeFeatures } from '../../node_bridge/encoder/features.js';
 import { Tokenizer } from '../../node_bridge/tokenizer/index.js';
 import { serve, measurePass } from '../serve.js';
 
-const MAX_LENGTH = 128;
+const MAX_LENGTH = DEFAULTS.maxLength;
 
 /** @type {import('../../node_bridge/encoder/encoder_pool.js').Encoders} */
 let encoder;

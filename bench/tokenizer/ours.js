@@ -5,9 +5,10 @@ import { readFileSync } from 'node:fs';
 
 import { Bundle } from '../../node_bridge/bundle/bundle.js';
 import { Tokenizer } from '../../node_bridge/tokenizer/index.js';
+import { NO_LIMIT } from '../../node_bridge/tokenizer/truncate.js';
 import { serve, measurePass } from '../serve.js';
 
-const OPTIONS = { specialTokens: false, maxLength: 2 ** 30 };
+const OPTIONS = { specialTokens: false, maxLength: NO_LIMIT };
 
 /** @type {string[]} */
 let texts = [];

@@ -10,14 +10,13 @@ import { readFileSync } from 'node:fs';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
 import { Bundle } from '../../node_bridge/bundle/bundle.js';
+import { DEFAULTS } from '../../node_bridge/classifier/defaults.js';
+import { UNITS } from '../../node_bridge/classifier/head_layers.js';
 import { Tokenizer } from '../../node_bridge/tokenizer/index.js';
 import { openGraph, usePlainWasm } from '../plain_tfjs.js';
 import { serve } from '../serve.js';
 
-const BATCH = 32;
-const MAX_LENGTH = 128;
-const UNITS = 512;
-const LEARNING_RATE = 3e-4;
+const { batchSize: BATCH, maxLength: MAX_LENGTH, learningRate: LEARNING_RATE } = DEFAULTS;
 const CLASSES = 2;
 
 /** @typedef {{text: string, label: number}} Example */

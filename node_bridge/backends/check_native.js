@@ -7,10 +7,11 @@
 import { runCommand } from '../support/command_line.js';
 import { loadLibrary } from './native.js';
 
-const HELP = 'Says which TensorFlow the native backend runs here, as JSON.\n\n  node node_bridge/backends/check_native.js\n';
+const DESCRIPTION =
+  'Says which TensorFlow the native backend runs here, as JSON.\n\n  node node_bridge/backends/check_native.js\n';
 
 await runCommand({
-  help: HELP,
+  description: DESCRIPTION,
   options: {},
   async main() {
     const { tfjs, ...said } = loadLibrary();

@@ -40,6 +40,7 @@ const BACKENDS = {
 
 /** Names that `useBackend` takes. */
 export const BACKEND_NAMES = ['auto', ...Object.keys(BACKENDS)];
+export const DEFAULT_BACKEND = 'auto';
 
 /**
  * Makes a backend the current one of TF.js.

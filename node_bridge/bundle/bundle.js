@@ -2,23 +2,25 @@
  * Opens a bundle: a directory with a contract (`bundle.json`) that lists every other file with its
  * size and sha256. A bundle with a wrong hash or contract is refused; the error names the file.
  */
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 
-import { BundleFile, isNotFoundError } from '../support/checked_file.js';
+import { BundleFile, CHUNK_BYTES, isNotFoundError } from '../support/checked_file.js';
 import { UserError } from '../support/errors.js';
 import { readInput } from '../support/files.js';
 import { assertValid, parseJson } from '../support/json.js';
+import { sha256 } from '../support/sha256.js';
 import { assertSigned } from './signature.js';
 
-/** The contract version this program understands. */
-/** Version 1 has no `contents`: a null architecture said that a bundle holds a tokenizer alone. */
+/** The contract, which lists every other file. */
+export const CONTRACT_FILE = 'bundle.json';
+/** The contract versions that this program understands. Version 1 has no `contents`: a null architecture said that a bundle holds a tokenizer alone. */
 const CONTRACT_VERSIONS = [1, 2];
 
-const ADVICE = 'export the bundle again';
+/** How to repair a bundle. */
+export const ADVICE = 'export the bundle again';
+/** The roles of all inputs that a model may have. */
+export const INPUT_ROLES = ['input_ids', 'attention_mask', 'token_type_ids'];
 
-/** Bytes that are read at a time when a file is only checked. */
-const CHUNK_BYTES = 2 ** 20;
 /** The largest contract, and the largest file that is read whole (all but the weights), in bytes. */
 const MAX_CONTRACT_BYTES = 2 ** 24;
 const MAX_FILE_BYTES = 2 ** 29;
@@ -96,8 +98,8 @@ export class Bundle {
    */
   static open(dir, { trustedKeys } = {}) {
     const text = readContract(dir);
-    if (trustedKeys !== undefined) assertSigned(dir, 'bundle.json', text, trustedKeys);
-    const path = join(dir, 'bundle.json');
+    if (trustedKeys !== undefined) assertSigned(dir, CONTRACT_FILE, text, trustedKeys);
+    const path = join(dir, CONTRACT_FILE);
     const contract = parseJson(text, path, ADVICE);
     if (contract?.format !== 'bert-bridge') {
       throw new UserError(`${path}: got format ${JSON.stringify(contract?.format)}, expected "bert-bridge"`);
@@ -112,7 +114,7 @@ export class Bundle {
     const problem = findContradiction(contract);
     if (problem !== undefined) throw new UserError(`${path}: ${problem}; ${ADVICE}`);
     if (contract.contract_version === 1) contract.contents = contract.architecture === null ? 'tokenizer' : 'model';
-    return new Bundle(dir, contract, createHash('sha256').update(text).digest('hex'));
+    return new Bundle(dir, contract, sha256(text));
   }
 
   /**
@@ -167,6 +169,20 @@ export class Bundle {
 }
 
 /**
+ * Finds an output of a model by its role.
+ *
+ * @param {Pick<Bundle, 'dir' | 'contract'>} bundle
+ * @param {string} role
+ * @returns {TensorSpec}
+ * @throws {UserError} the model has no such output; names those that it has
+ */
+export function findOutput({ dir, contract: { outputs } }, role) {
+  const spec = outputs.find((output) => output.role === role);
+  if (spec !== undefined) return spec;
+  throw new UserError(`${dir} has no ${role}; its outputs are ${outputs.map(({ name }) => name).join(', ')}`);
+}
+
+/**
  * Finds what is wrong with a contract though its schema allows it.
  *
  * @param {Contract} contract
@@ -194,9 +210,9 @@ function findContradiction({ contract_version: version, contents, inputs, output
 /** @param {string} dir */
 function readContract(dir) {
   try {
-    return readInput(join(dir, 'bundle.json'), MAX_CONTRACT_BYTES);
+    return readInput(join(dir, CONTRACT_FILE), MAX_CONTRACT_BYTES);
   } catch (error) {
     if (!isNotFoundError(error)) throw error;
-    throw new UserError(`${dir} is not a bundle: it has no bundle.json; make one with \`nox -s export\``);
+    throw new UserError(`${dir} is not a bundle: it has no ${CONTRACT_FILE}; make one with \`nox -s export\``);
   }
 }

@@ -4,26 +4,17 @@
  */
 import { createHash } from 'node:crypto';
 
+import { CHUNK_BYTES } from '../support/checked_file.js';
 import { findBudgetProblem, compareTensors } from '../support/closeness.js';
 import { UserError } from '../support/errors.js';
 import { assertValid, isObject, parseJson } from '../support/json.js';
 import { readSafetensors } from '../support/safetensors.js';
-import { parseModelJson } from './model_json.js';
+import { sha256 } from '../support/sha256.js';
+import { ADVICE, INPUT_ROLES } from './bundle.js';
+import { readModelJson } from './model_json.js';
+import { computeStoredSize, WeightFiles } from './weight_files.js';
 
 const GOLDEN_FILE = 'golden.safetensors';
-const CHUNK_BYTES = 1 << 20;
-/** Bytes of a number, by TF.js's dtype. */
-const BYTES_OF_DTYPE = /** @type {Record<string, number>} */ ({
-  float32: 4,
-  int32: 4,
-  bool: 1,
-  uint8: 1,
-  uint16: 2,
-  float16: 2,
-  complex64: 8,
-});
-const ADVICE = 'export the bundle again';
-const ROLES = ['input_ids', 'attention_mask', 'token_type_ids'];
 
 /**
  * @typedef {object} Check
@@ -81,7 +72,7 @@ export function readGoldenCases(bundle) {
 function assertTensorsFit(path, texts, tensors) {
   const width = Object.hasOwn(tensors, 'input_ids') ? tensors.input_ids.shape[1] : undefined;
   const expected = `I32[${texts.length},${width ?? 'sequence'}]`;
-  for (const name of ROLES) {
+  for (const name of INPUT_ROLES) {
     const got = Object.hasOwn(tensors, name) ? `${tensors[name].dtype}[${tensors[name].shape}]` : 'none';
     if (got !== expected) throw new UserError(`${path}: got ${name} ${got}, expected ${expected}; ${ADVICE}`);
   }
@@ -229,38 +220,25 @@ export function checksumCheck(problems, origin) {
  *
  * @param {import('./bundle.js').Bundle} bundle
  * @returns {Record<string, string>} by the name in the manifest
- * @throws {UserError} a shard is missing, altered or too short, or a dtype is unknown
+ * @throws {UserError} a file is missing or altered, or the files do not fit the manifest
  */
 function hashWeights(bundle) {
-  const { weightsManifest } = parseModelJson(bundle.read('model.json'), `${bundle.dir}/model.json`);
+  const files = new WeightFiles(bundle, readModelJson(bundle).model.weightsManifest);
   /** @type {Record<string, string>} */
   const found = Object.create(null);
   const piece = new Uint8Array(CHUNK_BYTES);
-  for (const { paths, weights } of weightsManifest) {
-    const left = [...paths];
-    let file = bundle.file(left.shift() ?? '');
-    for (const { name, shape, dtype, quantization } of weights) {
+  try {
+    for (const weight of files.weights) {
       const hash = createHash('sha256');
-      let count = shape.reduce(
-        (/** @type {number} */ product, /** @type {number} */ size) => product * size,
-        BYTES_OF_DTYPE[quantization?.dtype ?? dtype],
-      );
-      if (!Number.isSafeInteger(count))
-        throw new UserError(`${bundle.dir}: model.json: weight ${name} has no size; export it again`);
-      while (count > 0) {
-        if (file.remaining === 0) {
-          if (left.length === 0)
-            throw new UserError(`${bundle.dir}: model.json names more weights than its shards hold; export it again`);
-          file = bundle.file(left.shift() ?? '');
-          continue;
-        }
-        const part = piece.subarray(0, Math.min(count, file.remaining, CHUNK_BYTES));
-        file.readInto(part);
+      for (let left = computeStoredSize(weight); left > 0; left -= Math.min(left, CHUNK_BYTES)) {
+        const part = piece.subarray(0, Math.min(left, CHUNK_BYTES));
+        files.readInto(part);
         hash.update(part);
-        count -= part.length;
       }
-      found[name] = hash.digest('hex');
+      found[weight.name] = hash.digest('hex');
     }
+  } finally {
+    files.close();
   }
   return found;
 }
@@ -274,12 +252,7 @@ function hashWeights(bundle) {
 function hashContract({ inputs, max_length, outputs, padding, tokenizer }) {
   const sorted = (/** @type {string} */ _, /** @type {any} */ value) =>
     isObject(value) ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))) : value;
-  return sha256(Buffer.from(JSON.stringify({ inputs, max_length, outputs, padding, tokenizer }, sorted)));
-}
-
-/** @param {Uint8Array} bytes */
-function sha256(bytes) {
-  return createHash('sha256').update(bytes).digest('hex');
+  return sha256(JSON.stringify({ inputs, max_length, outputs, padding, tokenizer }, sorted));
 }
 
 /**

@@ -1,7 +1,12 @@
 /** Reads `model.json` of TF.js, of a bundle or a classifier, and checks the types of all fields that are used. */
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
 import { UserError } from '../support/errors.js';
 import { isObject, parseJson } from '../support/json.js';
 
+/** The file's name, of a bundle and of a classifier. */
+export const MODEL_FILE = 'model.json';
 /** The most axes that TF.js supports. */
 const MAX_AXES = 6;
 /** The most numbers of a weight: JavaScript has no larger array. */
@@ -47,6 +52,44 @@ export function parseModelJson(bytes, path) {
     names.add(weight.name);
   }
   return /** @type {ModelJson} */ (model);
+}
+
+/**
+ * @param {import('./bundle.js').Bundle} bundle
+ * @returns {{path: string, model: ModelJson}} `path` for errors
+ * @throws {UserError} see `parseModelJson`; or the file is missing or altered
+ */
+export function readModelJson(bundle) {
+  const path = join(bundle.dir, MODEL_FILE);
+  return { path, model: parseModelJson(bundle.read(MODEL_FILE), path) };
+}
+
+/**
+ * All that TF.js loads a model from, in memory.
+ *
+ * @template {Pick<ModelJson, 'weightsManifest'>} M
+ * @param {M} model
+ * @param {(path: string) => Uint8Array} read reads a file of weights
+ * @returns {Omit<M, 'weightsManifest'> & {weightSpecs: any[], weightData: ArrayBuffer}}
+ */
+export function buildArtifacts({ weightsManifest, ...model }, read) {
+  const files = weightsManifest.flatMap(({ paths }) => paths).map(read);
+  return {
+    ...model,
+    weightSpecs: weightsManifest.flatMap(({ weights }) => weights),
+    weightData: new Uint8Array(Buffer.concat(files)).buffer,
+  };
+}
+
+/**
+ * Reads a model that no contract describes, such as one of TF.js's own converter.
+ *
+ * @param {string} path of its `model.json`; the files of its weights are beside it
+ * @throws {UserError} see `parseModelJson`
+ */
+export function readArtifacts(path) {
+  const directory = dirname(path);
+  return buildArtifacts(parseModelJson(readFileSync(path), path), (name) => readFileSync(join(directory, name)));
 }
 
 /**

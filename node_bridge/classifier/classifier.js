@@ -4,8 +4,8 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
-import { Bundle } from '../bundle/bundle.js';
-import { openEncoders } from '../encoder/encoder_pool.js';
+import { Bundle, CONTRACT_FILE } from '../bundle/bundle.js';
+import { DEFAULT_WORKERS, openEncoders } from '../encoder/encoder_pool.js';
 import { UserError } from '../support/errors.js';
 import { assertOptions } from '../support/option_names.js';
 import { Tokenizer } from '../tokenizer/index.js';
@@ -63,7 +63,7 @@ export class Classifier {
    */
   static async load(dir, options = {}) {
     assertOptions('Classifier.load', options, ['bundle', 'backend', 'workers', 'trustedKeys']);
-    const { bundle: directory, backend, workers = 1, trustedKeys } = options;
+    const { bundle: directory, backend, workers = DEFAULT_WORKERS, trustedKeys } = options;
     const bundle = Bundle.open(directory ?? findBundle(dir), { trustedKeys });
     const encoder = await openEncoders(bundle, { backend, workers });
     const head = await Head.load(dir, bundle, trustedKeys);
@@ -178,6 +178,6 @@ export class Classifier {
 /** The directory that the classifier's bundle had at training. @param {string} dir */
 function findBundle(dir) {
   const found = resolve(dir, readDescription(dir).bundle.dir);
-  if (existsSync(join(found, 'bundle.json'))) return found;
+  if (existsSync(join(found, CONTRACT_FILE))) return found;
   throw new UserError(`The bundle of ${dir} is no longer at ${found}; give its place with \`bundle\``, 'bundle');
 }

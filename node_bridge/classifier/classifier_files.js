@@ -2,20 +2,19 @@
  * Reads and writes the directory of a classifier: `model.json` and `weights.bin` (a TF.js LayersModel),
  * and `classifier.json` with its labels, its bundle, and how texts become its input.
  */
-import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { parseModelJson } from '../bundle/model_json.js';
+import { buildArtifacts, MODEL_FILE, parseModelJson } from '../bundle/model_json.js';
 import { assertSigned, SIGNATURE_FILE } from '../bundle/signature.js';
 import { isNotFoundError } from '../support/checked_file.js';
 import { UserError } from '../support/errors.js';
 import { readInput } from '../support/files.js';
 import { assertValid, parseJson } from '../support/json.js';
 import { assertWritable, writeDirectory } from '../support/output_directory.js';
+import { sha256 } from '../support/sha256.js';
 
 const DESCRIPTION = 'classifier.json';
-const MODEL = 'model.json';
 const WEIGHTS = 'weights.bin';
 const FORMAT = 'bert-bridge-classifier';
 /** Version 1 has no seal and lists only the files of the model. */
@@ -110,7 +109,7 @@ export function writeClassifier(dir, { modelTopology, weightSpecs, weightData },
   /** @type {Record<string, Buffer>} */
   const files = {
     ...Object.fromEntries(others),
-    [MODEL]: Buffer.from(`${JSON.stringify(model)}\n`),
+    [MODEL_FILE]: Buffer.from(`${JSON.stringify(model)}\n`),
     [WEIGHTS]: weights,
   };
   const sums = Object.entries(files).map(([name, bytes]) => [name, { sha256: sha256(bytes), size: bytes.length }]);
@@ -164,7 +163,7 @@ function sealDescription(text, seal) {
 
 /** @param {string} text @param {string} seal that stands in it */
 function computeSeal(text, seal) {
-  return sha256(Buffer.from(text.replace(seal, UNSEALED)));
+  return sha256(text.replace(seal, UNSEALED));
 }
 
 /**
@@ -229,14 +228,13 @@ function findContradiction({ labels, class_weights: weights, golden = [], epochs
  */
 export function readClassifier(dir, trustedKeys) {
   const description = readDescription(dir, trustedKeys);
-  const model = parseModelJson(readCheckedFile(dir, MODEL, description), join(dir, MODEL));
-  const weights = readCheckedFile(dir, WEIGHTS, description);
-  const artifacts = {
-    format: model.format,
-    modelTopology: model.modelTopology,
-    weightSpecs: /** @type {any[]} */ (model.weightsManifest.flatMap((group) => group.weights)),
-    weightData: new Uint8Array(weights).buffer,
-  };
+  const path = join(dir, MODEL_FILE);
+  const { format, modelTopology, weightsManifest } = parseModelJson(readCheckedFile(dir, MODEL_FILE, description), path);
+  // A classifier has one file of weights, whatever its model.json names.
+  const manifest = [{ paths: [WEIGHTS], weights: weightsManifest.flatMap(({ weights }) => weights) }];
+  const artifacts = buildArtifacts({ format, modelTopology, weightsManifest: manifest }, (name) =>
+    readCheckedFile(dir, name, description),
+  );
   return { description, artifacts };
 }
 
@@ -261,9 +259,4 @@ function readClassifierFile(dir, name) {
         : `${join(dir, name)} is missing; copy or train the classifier again`,
     );
   }
-}
-
-/** @param {Uint8Array} bytes */
-function sha256(bytes) {
-  return createHash('sha256').update(bytes).digest('hex');
 }

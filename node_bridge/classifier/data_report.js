@@ -4,6 +4,7 @@
  * goes on.
  */
 import { KeyTable } from '../data/text_keys.js';
+import { NO_LIMIT } from '../tokenizer/truncate.js';
 import { wilsonHalfWidth95 } from './evaluation.js';
 
 /** A warning comes if dev accuracy is more uncertain than this. */
@@ -66,13 +67,13 @@ export class CutCounter {
 
   /** @param {import('../data/text.js').Text} text */
   add({ text, pair }) {
-    const { length } = this.#tokenizer.encode(text, { pair, maxLength: 2 ** 30 }).ids;
-    const keptLength =
+    const { length } = this.#tokenizer.encode(text, { pair, maxLength: NO_LIMIT }).ids;
+    const cutLength =
       length > this.#maxLength ? this.#tokenizer.encode(text, { pair, maxLength: this.#maxLength }).ids.length : length;
     this.#texts += 1;
     this.#tokens += length;
-    this.#cut += Number(keptLength < length);
-    this.#lost += length - keptLength;
+    this.#cut += Number(cutLength < length);
+    this.#lost += length - cutLength;
     this.#longest = Math.max(this.#longest, length);
   }
 

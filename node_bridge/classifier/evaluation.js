@@ -1,5 +1,5 @@
 /** Measures how good a head is on labelled texts. */
-import { toPrintable } from '../support/printing.js';
+import { toPrintable } from '../support/printable.js';
 
 /** Keras clips probabilities at this value: 0 costs 16.1, not Infinity. */
 const EPSILON = 1e-7;

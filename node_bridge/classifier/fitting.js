@@ -6,10 +6,8 @@
 import { setImmediate as turn } from 'node:timers/promises';
 
 import { tf } from '../backends/tfjs.js';
+import { DEFAULTS } from './defaults.js';
 import { buildInput } from './head.js';
-
-/** Adam's default here: on vectors of untrained albert_tiny and 5,000 reviews 0.001 overfits by epoch 5. */
-const LEARNING_RATE = 3e-4;
 
 /** The learning rate of an epoch as a share of the first, by the share of epochs that are done. */
 export const SCHEDULES = {
@@ -55,7 +53,8 @@ export const SCHEDULES = {
  * @throws {import('../support/errors.js').CheckFailed} weights are no longer finite
  */
 export async function fitHead(head, features, targets, options) {
-  const { epochs, batchSize, seed = 1, learningRate = LEARNING_RATE, schedule = 'constant' } = options;
+  const { epochs, batchSize, seed = DEFAULTS.seed } = options;
+  const { learningRate = DEFAULTS.learningRate, schedule = DEFAULTS.schedule } = options;
   const { onBatch, onEpoch, classWeights = head.labels.map(() => 1) } = options;
   let state = options.state ?? { epoch: 0, steps: 0, weights: await head.weights(), moments: [] };
   head.setWeights(state.weights);

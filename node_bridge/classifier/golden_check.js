@@ -2,7 +2,6 @@
  * Checks the golden cases of a bundle before training encodes the first text. Without this check a
  * backend with wrong vectors would train a classifier without an error.
  */
-import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
@@ -11,6 +10,7 @@ import { readGoldenCases, verifyVectors } from '../bundle/golden_cases.js';
 import { createTextSource } from '../data/dataset.js';
 import { CheckFailed } from '../support/errors.js';
 import { writeFileAtomically } from '../support/files.js';
+import { sha256 } from '../support/sha256.js';
 
 const FOLDER = 'verified';
 
@@ -66,5 +66,5 @@ export function readGoldenTexts(bundle, task) {
 function computeCacheKey({ hash }, { name, version }) {
   const { arch, version: node } = process;
   const parts = [hash, name, version, node, arch, cpus()[0]?.model ?? ''];
-  return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32);
+  return sha256(JSON.stringify(parts)).slice(0, 32);
 }

@@ -5,9 +5,10 @@
 import { join } from 'node:path';
 
 import { loadPackage, tf } from '../backends/tfjs.js';
-import { withTfjsErrors } from '../bundle/model_json.js';
+import { MODEL_FILE, withTfjsErrors } from '../bundle/model_json.js';
 import { CheckFailed, UserError } from '../support/errors.js';
 import { readClassifier, writeClassifier } from './classifier_files.js';
+import { DEFAULTS } from './defaults.js';
 import { findMostProbable } from './evaluation.js';
 import { foldScaling, featuresInMemory } from './feature_sets.js';
 import { createHeadModel, HEADS } from './head_layers.js';
@@ -44,7 +45,7 @@ export class Head {
    *
    * @param {{kind?: string, hidden: number, labels: string[], seed?: number}} options `kind`: a name in HEADS
    */
-  static create({ kind = 'dense', hidden, labels, seed = 1 }) {
+  static create({ kind = DEFAULTS.head, hidden, labels, seed = DEFAULTS.seed }) {
     const model = createHeadModel(kind, { hidden, classes: labels.length, seed });
     return new Head(model, { kind, hidden, labels });
   }
@@ -66,7 +67,7 @@ export class Head {
         'bundle',
       );
     }
-    const path = join(dir, 'model.json');
+    const path = join(dir, MODEL_FILE);
     const model = await withTfjsErrors(path, () => loadPackage('layers').loadLayersModel({ load: async () => artifacts }));
     try {
       const hidden = assertModelFits(model, description, bundle, dir);

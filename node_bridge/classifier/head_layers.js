@@ -4,7 +4,7 @@
  */
 import { loadPackage } from '../backends/tfjs.js';
 
-const UNITS = 512;
+export const UNITS = 512;
 const LSTM_UNITS = 128;
 
 /**
@@ -14,6 +14,7 @@ const LSTM_UNITS = 128;
  * @typedef {import('@tensorflow/tfjs-layers').LayersModel['layers'][0]} Layer
  *
  * @typedef {object} HeadKind
+ * @property {string} meaning what the help says of it
  * @property {Pooling} pooling which vectors it takes
  * @property {(size: HeadSize, make: Packages['layers']) => Layer[]} layers creates all layers but the last
  * @property {[number, number][]} linear indices of kernel and bias among the weights of the first
@@ -24,6 +25,7 @@ const LSTM_UNITS = 128;
 export const HEADS = {
   /** float32[batch, hidden] → dense 512 tanh → softmax. */
   dense: {
+    meaning: `${UNITS} tanh on [CLS]`,
     pooling: 'position 0 of sequence_output',
     layers: ({ hidden, seed }, { layers }) => [
       layers.dense({
@@ -38,6 +40,7 @@ export const HEADS = {
   },
   /** float32[batch, sequence, hidden], zeros where a text has ended → LSTM 128 both ways → softmax. */
   bilstm: {
+    meaning: `LSTM ${LSTM_UNITS} both ways over all positions`,
     pooling: 'sequence_output',
     layers: ({ hidden, seed }, { layers }) => [
       layers.masking({ name: 'masking', inputShape: [null, hidden], maskValue: 0 }),
@@ -61,7 +64,12 @@ export const HEADS = {
     ],
   },
   /** float32[batch, hidden] → softmax. */
-  linear: { pooling: 'position 0 of sequence_output', layers: () => [], linear: [[0, 1]] },
+  linear: {
+    meaning: 'no layer before softmax, on [CLS]',
+    pooling: 'position 0 of sequence_output',
+    layers: () => [],
+    linear: [[0, 1]],
+  },
 };
 
 /**

@@ -58,8 +58,8 @@ export async function* predictStream(texts, tools, { top = 0, keepBroken = false
   const { description, pooling } = tools.head;
   const most = pooling === 'sequence_output' ? BATCH_TEXTS.sequences : BATCH_TEXTS.vectors;
   const size = Math.max(1, Math.min(most, Math.floor(MAX_PROBABILITIES / tools.head.labels.length)));
-  for await (const window of streamBatches(checkTexts(texts, description?.task, keepBroken), size)) {
-    yield* predictBatch(window, tools, top);
+  for await (const batch of streamBatches(checkTexts(texts, description?.task, keepBroken), size)) {
+    yield* predictBatch(batch, tools, top);
   }
 }
 
@@ -101,18 +101,18 @@ function checkTexts(texts, task, keepBroken) {
 }
 
 /**
- * @param {(Text | Error)[]} window
+ * @param {(Text | Error)[]} batch
  * @param {Tools} tools
  * @param {number} top
  * @returns {AsyncGenerator<Prediction | Broken>} each one is made on demand, since with many labels it is large
  */
-async function* predictBatch(window, { head, ...tools }, top) {
-  const texts = window.flatMap((text) => (text instanceof Error ? [] : [text]));
+async function* predictBatch(batch, { head, ...tools }, top) {
+  const texts = batch.flatMap((text) => (text instanceof Error ? [] : [text]));
   const { description, pooling } = head;
   const features = await encodeFeatures(texts, tools, { maxLength: description?.max_length, pooling });
   const rows = await head.probabilities(features);
   let next = 0;
-  for (const text of window) {
+  for (const text of batch) {
     if (text instanceof Error) {
       yield { error: text };
       continue;

@@ -1,59 +1,90 @@
-/** Parses and checks the options of train.js. */
-import { BACKEND_NAMES } from '../backends/index.js';
-import { parseColumns } from '../data/columns.js';
+/** The options of train.js that decide the result, and the settings that they give with a bundle. */
 import { listFirst } from '../data/dataset.js';
-import { parseEncoding } from '../data/encodings.js';
-import { parseChoice, parseWholeNumber } from '../support/command_line.js';
 import { UserError } from '../support/errors.js';
+import { choiceOption, customOption, parseWholeNumber, positiveNumberOption, wholeNumberOption } from '../support/options.js';
+import { MIN_LENGTH } from '../tokenizer/truncate.js';
+import { DEFAULTS } from './defaults.js';
 import { SCHEDULES } from './fitting.js';
 import { HEADS } from './head_layers.js';
 import { BEST_BY } from './training.js';
 
-const MAX_LENGTH = 128;
+const MAX_SEED = 2 ** 31;
 /** The most memory for the vectors, or for the probabilities, of a batch. */
 const BATCH_BYTES = 2 ** 30;
 /** Values of --class-weights that are names. */
 const NAMED_WEIGHTS = ['equal', 'balanced'];
 
+/** The options of the head's training. */
+export const TRAINING_OPTIONS = {
+  head: choiceOption({
+    help: 'the layers on the vectors of the encoder',
+    names: Object.keys(HEADS),
+    meanings: Object.fromEntries(Object.entries(HEADS).map(([name, { meaning }]) => [name, meaning])),
+    default: DEFAULTS.head,
+  }),
+  epochs: wholeNumberOption({ help: 'the best one is saved', default: DEFAULTS.epochs }),
+  bestBy: choiceOption({
+    value: 'WHAT',
+    help: 'what makes an epoch the best',
+    names: /** @type {(keyof typeof BEST_BY)[]} */ (Object.keys(BEST_BY)),
+    default: DEFAULTS.bestBy,
+  }),
+  patience: wholeNumberOption({
+    help: 'end after N epochs without a better one',
+    default: Infinity,
+    defaultText: 'never',
+  }),
+  batchSize: wholeNumberOption({ help: 'texts of a batch', default: DEFAULTS.batchSize }),
+  learningRate: positiveNumberOption({ value: 'X', help: 'of Adam', below: Infinity, default: DEFAULTS.learningRate }),
+  schedule: choiceOption({
+    help: 'of the learning rate',
+    names: /** @type {import('./fitting.js').Schedule[]} */ (Object.keys(SCHEDULES)),
+    default: DEFAULTS.schedule,
+  }),
+  classWeights: customOption({
+    value: 'W',
+    help: `what a text of a label counts: ${NAMED_WEIGHTS.join(', ')}, or JSON such as '{"0":1,"1":2.5}'`,
+    default: /** @type {string} */ (DEFAULTS.classWeights),
+    parse: checkClassWeights,
+  }),
+  seed: wholeNumberOption({
+    help: 'of --split, the first weights and the order of the texts',
+    least: 0,
+    most: MAX_SEED,
+    default: DEFAULTS.seed,
+  }),
+};
+
 /**
+ * @typedef {import('../support/options.js').Values<typeof TRAINING_OPTIONS> & {maxLength: string | undefined,
+ *   workers: number | undefined, split: number | undefined, encoding: string,
+ *   columns: import('../data/columns.js').Columns | undefined, noHeader: boolean}} TrainingValues of the options
+ *
  * @typedef {Omit<import('./training.js').TrainingSettings, 'classWeights'> & {maxLength: number,
  *   workers: number | undefined, split: number | undefined,
  *   layout: import('../data/rows.js').FileLayout}} ParsedSettings `layout`: of the data files
  */
 
 /**
- * @param {Record<string, any>} options
+ * The settings of a training. The order of their names decides the hash by which train.js knows a
+ * finished classifier again.
+ *
+ * @param {TrainingValues} values
  * @param {import('../bundle/bundle.js').Bundle} bundle
  * @returns {ParsedSettings}
- * @throws {UserError} an option is not valid; names it
+ * @throws {UserError} `maxLength` is no length that the bundle has
  */
-export function parseSettings(options, bundle) {
+export function buildSettings(values, bundle) {
+  const { head, epochs, patience, batchSize, seed, learningRate, schedule, bestBy, workers, split } = values;
+  const { encoding, columns, noHeader } = values;
   const limit = bundle.contract.max_length;
-  const maxLength = options['max-length'] ?? String(Math.min(MAX_LENGTH, limit));
-  const { patience, workers, split, columns, encoding, 'class-weights': weights } = options;
-  parseChoice('--backend', options.backend, BACKEND_NAMES);
-  if (!NAMED_WEIGHTS.includes(weights)) parseClassWeights(weights);
+  const maxLength =
+    values.maxLength === undefined
+      ? Math.min(DEFAULTS.maxLength, limit)
+      : parseWholeNumber('--max-length', values.maxLength, MIN_LENGTH, limit);
   return {
-    head: parseChoice('--head', options.head, Object.keys(HEADS)),
-    epochs: parseWholeNumber('--epochs', options.epochs, 1, 1e6),
-    patience: patience === undefined ? Infinity : parseWholeNumber('--patience', patience, 1, 1e6),
-    batchSize: parseWholeNumber('--batch-size', options['batch-size'], 1, 1e6),
-    seed: parseWholeNumber('--seed', options.seed, 0, 2 ** 31),
-    maxLength: parseWholeNumber('--max-length', maxLength, 3, limit),
-    learningRate: parsePositiveNumber('--learning-rate', options['learning-rate'], Infinity),
-    schedule: parseChoice(
-      '--schedule',
-      options.schedule,
-      /** @type {import('./fitting.js').Schedule[]} */ (Object.keys(SCHEDULES)),
-    ),
-    bestBy: parseChoice('--best-by', options['best-by'], /** @type {(keyof typeof BEST_BY)[]} */ (Object.keys(BEST_BY))),
-    workers: workers === undefined ? undefined : parseWholeNumber('--workers', workers, 1, 256),
-    split: split === undefined ? undefined : parsePositiveNumber('--split', split, 1),
-    layout: {
-      encoding: parseEncoding(encoding),
-      columns: columns === undefined ? undefined : parseColumns(columns),
-      hasHeader: !options['no-header'],
-    },
+    ...{ head, epochs, patience, batchSize, seed, maxLength, learningRate, schedule, bestBy, workers, split },
+    layout: { encoding, columns, hasHeader: !noHeader },
   };
 }
 
@@ -100,6 +131,12 @@ export function assertBatchFitsMemory({ batchSize, head, maxLength }, { train, l
   );
 }
 
+/** Refuses what `computeClassWeights` cannot read, before the labels are known. @param {string} typed @returns {string} */
+function checkClassWeights(typed) {
+  if (!NAMED_WEIGHTS.includes(typed)) parseClassWeights(typed);
+  return typed;
+}
+
 /** @param {string} option */
 function parseClassWeights(option) {
   try {
@@ -109,12 +146,4 @@ function parseClassWeights(option) {
     // The error is thrown below.
   }
   throw new UserError(`Expected --class-weights to be equal, balanced or a JSON object, got \`${option}\``);
-}
-
-/** @param {string} name @param {string} value @param {number} end */
-function parsePositiveNumber(name, value, end) {
-  const read = Number(value);
-  if (read > 0 && read < end) return read;
-  const range = end === Infinity ? 'a positive number' : `a number between 0 and ${end}`;
-  throw new UserError(`Expected ${name} to be ${range}, got \`${value}\``);
 }

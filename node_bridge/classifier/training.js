@@ -1,7 +1,6 @@
 /**
  * Trains a head on labelled texts whose vectors are in a store. Does not depend on the command line.
  */
-import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -11,6 +10,7 @@ import { UserError } from '../support/errors.js';
 import { readInput } from '../support/files.js';
 import { isObject, parseJson } from '../support/json.js';
 import { asBytes, readSafetensors, writeSafetensors } from '../support/safetensors.js';
+import { sha256 } from '../support/sha256.js';
 import { evaluate } from './evaluation.js';
 import { scaleFeatures, fitScaling, featuresFromStore } from './feature_sets.js';
 import { fitHead } from './fitting.js';
@@ -181,6 +181,8 @@ async function computeGoldenAnswers(head, texts, features) {
  * @typedef {{state: State, best: {epoch: number, weights: Float32Array[]}, history: EpochResult[]}} Checkpoint
  */
 
+/** A part of the name of the file: a checkpoint of another version is not found, and so never resumed. */
+const CHECKPOINT_VERSION = 2;
 /** The largest checkpoint in bytes: a head of 10,000 labels has 20 MB, stored four times. */
 const MAX_FILE_BYTES = 2 ** 30;
 
@@ -191,7 +193,7 @@ export class TrainingCheckpoint {
    */
   constructor(cache, settings) {
     this.dir = join(cache, 'training');
-    this.path = join(this.dir, `${sha256([Buffer.from(JSON.stringify(settings))]).slice(0, 32)}.safetensors`);
+    this.path = join(this.dir, `${sha256(JSON.stringify([CHECKPOINT_VERSION, ...settings])).slice(0, 32)}.safetensors`);
   }
 
   /** @param {Checkpoint} checkpoint */
@@ -205,7 +207,7 @@ export class TrainingCheckpoint {
       ),
     );
     const progress = JSON.stringify({ epoch, steps, best: best.epoch, history });
-    writeSafetensors(this.path, tensors, { told: progress, sha256: hashCheckpoint(progress, tensors) });
+    writeSafetensors(this.path, tensors, { progress, sha256: hashCheckpoint(progress, tensors) });
   }
 
   /**
@@ -215,14 +217,14 @@ export class TrainingCheckpoint {
   read() {
     if (!existsSync(this.path)) return undefined;
     const { tensors, metadata } = readSafetensors(readInput(this.path, MAX_FILE_BYTES), this.path);
-    if (hashCheckpoint(metadata.told, tensors) !== metadata.sha256)
+    if (hashCheckpoint(metadata.progress, tensors) !== metadata.sha256)
       throw new Error(`${this.path} does not have the sha256 it names`);
     const group = (/** @type {string} */ name) =>
       Object.keys(tensors)
         .filter((key) => key.startsWith(`${name}.`))
         .sort()
         .map((key) => /** @type {Float32Array} */ (tensors[key].data));
-    const progress = parseJson(metadata.told, this.path);
+    const progress = parseJson(metadata.progress, this.path);
     if (!isProgress(progress)) throw new Error(`${this.path} does not say where training was`);
     const { epoch, steps, best, history } = progress;
     const state = { epoch, steps, weights: group('weights'), moments: group('moments') };
@@ -263,12 +265,5 @@ function tensorName(group, i) {
 /** @param {string} progress @param {Record<string, {data: Float32Array | Int32Array}>} tensors */
 function hashCheckpoint(progress, tensors) {
   const names = Object.keys(tensors).sort();
-  return sha256([Buffer.from(progress), ...names.map((name) => asBytes(tensors[name].data))]);
-}
-
-/** @param {Uint8Array[]} chunks */
-export function sha256(chunks) {
-  const whole = createHash('sha256');
-  chunks.forEach((chunk) => whole.update(chunk));
-  return whole.digest('hex');
+  return sha256(progress, ...names.map((name) => asBytes(tensors[name].data)));
 }

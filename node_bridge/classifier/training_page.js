@@ -2,7 +2,7 @@
  * Renders learning curves and the confusion matrix as one HTML page without other files. The curves are
  * SVG polylines: a plotting library would be a dependency of everyone who installs this package.
  */
-import { toPrintable } from '../support/printing.js';
+import { toPrintable } from '../support/printable.js';
 import { computeLabelF1 } from './evaluation.js';
 
 const WIDTH = 640;

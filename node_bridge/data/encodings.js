@@ -18,6 +18,9 @@ const KNOWN = new Map([
   ['utf-16le', 'utf-16le'],
   ['utf-16be', 'utf-16be'],
 ]);
+export const ENCODING_NAMES = [...KNOWN.keys()];
+/** What texts are in unless --encoding says otherwise. */
+export const DEFAULT_ENCODING = 'utf-8';
 const OTHER_NAMES = new Map([
   ['utf8', 'utf-8'],
   ['gb2312', 'gb18030'],
@@ -54,7 +57,7 @@ export function parseEncoding(typed) {
   const name = typed.toLowerCase();
   const found = KNOWN.get(name) ?? OTHER_NAMES.get(name);
   if (found !== undefined) return found;
-  throw new UserError(`Expected --encoding to be one of ${[...KNOWN.keys()].join(', ')}, got \`${typed}\``);
+  throw new UserError(`Expected --encoding to be one of ${ENCODING_NAMES.join(', ')}, got \`${typed}\``);
 }
 
 /** Whether lines can be split before they are decoded. @param {string} encoding */

@@ -2,7 +2,7 @@
  * Splits a stream of bytes into lines. Only \n ends a line, and invalid bytes are an error, never U+FFFD.
  */
 import { catchUserError, withLocation, UserError } from '../support/errors.js';
-import { decodeBytes, decodeChunks, hasByteLines, checkEncoding } from './encodings.js';
+import { DEFAULT_ENCODING, decodeBytes, decodeChunks, hasByteLines, checkEncoding } from './encodings.js';
 
 /** The longest line in bytes: five million Chinese characters. A line without end would use up the memory. */
 export const MAX_LINE_BYTES = 2 ** 24;
@@ -42,7 +42,7 @@ export async function* readLines(source, name, format) {
  * @throws {UserError} the source is in another encoding, or is invalid UTF-16, which must be decoded
  *   before it has lines
  */
-export async function* readLinesOrErrors(source, name, { encoding = 'utf-8', lineEnd = '\n' } = {}) {
+export async function* readLinesOrErrors(source, name, { encoding = DEFAULT_ENCODING, lineEnd = '\n' } = {}) {
   for await (const bytes of splitByteLines(toLineBytes(source, name, encoding), lineEnd.charCodeAt(0))) {
     yield bytes === TOO_LONG
       ? createTooLongError()

@@ -6,7 +6,7 @@ import { isNotFoundError } from '../support/checked_file.js';
 import { withLocation, UserError } from '../support/errors.js';
 import { streamInput } from '../support/files.js';
 import { describeColumns } from './columns.js';
-import { decodeChunks, checkEncoding } from './encodings.js';
+import { DEFAULT_ENCODING, decodeChunks, checkEncoding } from './encodings.js';
 import { splitJsonArray, ObjectReader } from './json_rows.js';
 import { detectLineEnd, readLines } from './lines.js';
 import { readTableRows } from './table.js';
@@ -37,7 +37,7 @@ import { readTableRows } from './table.js';
  *   columns are not understood, or the encoding is another one
  */
 export async function* readDataRows(path, layout = {}, onColumns = () => {}) {
-  const { encoding = 'utf-8' } = layout;
+  const { encoding = DEFAULT_ENCODING } = layout;
   const kind = await detectFormat(path, encoding);
   if (kind === 'array') {
     const text = decodeChunks(checkEncoding(openDataFile(path), path, encoding), path, encoding);

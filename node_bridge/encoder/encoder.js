@@ -1,23 +1,23 @@
 /**
  * Runs the model of a bundle: takes padded batches of ids, returns outputs by name.
  */
-import { useBackend } from '../backends/index.js';
+import { DEFAULT_BACKEND, useBackend } from '../backends/index.js';
 import { tf } from '../backends/tfjs.js';
-import { Bundle } from '../bundle/bundle.js';
+import { Bundle, findOutput } from '../bundle/bundle.js';
 import { parseText } from '../data/text.js';
 import { withLocation, UserError } from '../support/errors.js';
 import { assertOptions } from '../support/option_names.js';
 import { Tokenizer } from '../tokenizer/index.js';
 import { encodeFeatures, TOKEN_BUDGET } from './features.js';
 import { openModel } from './model.js';
-import { averageVectors, normalizeVector, parsePooling } from './pooling.js';
+import { averageVectors, DEFAULT_POOLING, normalizeVector, parsePooling } from './pooling.js';
 
 /** The largest fixed batch or length of a model; more would only waste memory. */
 const MAX_AXIS = 2 ** 17;
 
 /**
  * @typedef {import('../data/text.js').GivenText} GivenText
- * @typedef {{ids: Int32Array, typeIds: Int32Array}} Encoding one text; both int32[sequence]
+ * @typedef {import('../tokenizer/index.js').Encoding} Encoding
  * @typedef {{shape: number[], data: Int32Array}} IdTensor int32[batch, sequence]
  * @typedef {{shape: number[], data: Float32Array}} Output float32, shape as in the contract
  */
@@ -49,7 +49,7 @@ export class Encoder {
    */
   static async load(source, options = {}) {
     assertOptions('Encoder.load', options, ['backend']);
-    const { backend = 'auto' } = options;
+    const { backend = DEFAULT_BACKEND } = options;
     const bundle = typeof source === 'string' ? Bundle.open(source) : source;
     if (bundle.contract.contents === 'tokenizer') {
       throw new UserError(`${bundle.dir} is a bundle of a tokenizer alone: it has no model`);
@@ -82,7 +82,7 @@ export class Encoder {
 
   /** Width of `sequence_output`. */
   get hidden() {
-    return /** @type {number} */ (this.#specOf('sequence_output').shape[2]);
+    return /** @type {number} */ (findOutput(this.bundle, 'sequence_output').shape[2]);
   }
 
   /**
@@ -108,7 +108,7 @@ export class Encoder {
    */
   async encode(texts, options = {}) {
     assertOptions('encode', options, ['maxLength', 'pooling', 'normalize']);
-    const { maxLength, pooling = 'cls', normalize = false } = options;
+    const { maxLength, pooling = DEFAULT_POOLING, normalize = false } = options;
     const what = withLocation('pooling', () => parsePooling(pooling, normalize));
     this.#tokenizer ??= Tokenizer.fromBundle(this.bundle);
     const tools = { tokenizer: this.#tokenizer, encoder: this };
@@ -190,7 +190,7 @@ export class Encoder {
   async firstPosition(encodings) {
     const { hidden } = this;
     const first = tf.tidy(() => {
-      const [sequence] = this.#execute(this.pad(encodings), [this.#specOf('sequence_output').name]);
+      const [sequence] = this.#execute(this.pad(encodings), [findOutput(this.bundle, 'sequence_output').name]);
       return tf.slice(sequence, [0, 0, 0], [-1, 1, -1]);
     });
     try {
@@ -220,7 +220,7 @@ export class Encoder {
    * @returns {Promise<Float32Array[]>} float32[hidden] for each encoding
    */
   async pooled(encodings) {
-    const { name } = this.#specOf('pooled_output');
+    const { name } = findOutput(this.bundle, 'pooled_output');
     const {
       [name]: { shape, data },
     } = await this.runBatch(this.pad(encodings), [name]);
@@ -234,7 +234,7 @@ export class Encoder {
    * @returns {Promise<Float32Array[]>} float32[sequence, hidden] for each encoding
    */
   async sequences(encodings) {
-    const { name } = this.#specOf('sequence_output');
+    const { name } = findOutput(this.bundle, 'sequence_output');
     const {
       [name]: { shape, data },
     } = await this.runBatch(this.pad(encodings), [name]);
@@ -307,16 +307,6 @@ export class Encoder {
       }),
     );
     return this.#model.run(feeds, names);
-  }
-
-  /** @param {string} role */
-  #specOf(role) {
-    const spec = this.bundle.contract.outputs.find((output) => output.role === role);
-    if (spec === undefined) {
-      const names = this.bundle.contract.outputs.map(({ name }) => name).join(', ');
-      throw new UserError(`${this.bundle.dir} has no ${role}; its outputs are ${names}`);
-    }
-    return spec;
   }
 }
 

@@ -5,7 +5,7 @@
 import { availableParallelism, totalmem } from 'node:os';
 import { Worker } from 'node:worker_threads';
 
-import { useBackend } from '../backends/index.js';
+import { DEFAULT_BACKEND, useBackend } from '../backends/index.js';
 import { CheckFailed, EnvironmentProblem, UserError } from '../support/errors.js';
 import { Encoder, findFixedSize } from './encoder.js';
 
@@ -193,6 +193,10 @@ function restoreError({ exitCode, message, ...rest }) {
 
 /** Memory of a worker without the weights: with albert_tiny (8 MB of weights) each took 30 MB. */
 const WORKER_BYTES = 24e6;
+/** More than any machine has cores for. */
+export const MAX_WORKERS = 256;
+/** For few texts a pool is slower: each worker loads the model. */
+export const DEFAULT_WORKERS = 1;
 
 /**
  * @typedef {object} EncodersExtra what `openEncoders` returns besides the Encoder of features.js
@@ -209,11 +213,14 @@ const WORKER_BYTES = 24e6;
  * @param {number} [options.workers] how many encoders run at the same time on wasm and cpu, each with the
  *   model in memory; by default one per core. A single one runs in this thread.
  * @returns {Promise<Encoders>}
- * @throws {UserError} see Encoder.load; or `workers` is no whole number
+ * @throws {UserError} see Encoder.load; or `workers` is no whole number from 1 to 256
  */
-export async function openEncoders(bundle, { backend = 'auto', workers = availableParallelism() } = {}) {
-  if (!(Number.isInteger(workers) && workers >= 1)) {
-    throw new UserError(`Expected \`workers\` to be a whole number of encoders, at least 1, got \`${workers}\``, 'workers');
+export async function openEncoders(bundle, { backend = DEFAULT_BACKEND, workers = availableParallelism() } = {}) {
+  if (!(Number.isInteger(workers) && workers >= 1 && workers <= MAX_WORKERS)) {
+    throw new UserError(
+      `Expected \`workers\` to be a whole number of encoders from 1 to ${MAX_WORKERS}, got \`${workers}\``,
+      'workers',
+    );
   }
   if (workers > 1) {
     const { name, notice } = await useBackend(backend);

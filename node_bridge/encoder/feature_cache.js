@@ -2,16 +2,16 @@
  * A cache of vectors on disk. Only texts that it lacks go through the encoder, and each batch of texts
  * is on disk before the next one begins.
  */
-import { createHash } from 'node:crypto';
-import { closeSync, mkdirSync, openSync, readdirSync, readSync, rmSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 
 import { KEY_WORDS, KeyTable, computeTextKey } from '../data/text_keys.js';
 import { catchUserError, EnvironmentProblem, UserError } from '../support/errors.js';
-import { isRunning, readInput, writeFileAtomically } from '../support/files.js';
+import { isAbandoned, readAll, readInput, writeFileAtomically } from '../support/files.js';
 import { IntList } from '../support/int_list.js';
-import { encodeSafetensors, readSafetensorsHeader } from '../support/safetensors.js';
+import { encodeSafetensors, NUMBER_BYTES, readSafetensorsHeader } from '../support/safetensors.js';
+import { sha256 } from '../support/sha256.js';
 import { encodeFeatures } from './features.js';
 
 const SHARD_BYTES = 2 ** 21;
@@ -39,7 +39,7 @@ const MIN_BATCH_TEXTS = 256;
  */
 export function openStore(cache, { bundle, backend, maxLength, pooling }, hidden, say) {
   const parts = [bundle.hash, backend.name, backend.version, maxLength, pooling];
-  const name = createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 16);
+  const name = sha256(JSON.stringify(parts)).slice(0, 16);
   return FeatureStore.open(join(cache, 'features', name), hidden, (path) =>
     say(`${path} is damaged; its texts are encoded again`),
   );
@@ -96,7 +96,6 @@ function countBatchTexts(values) {
 const SUFFIX = '.safetensors';
 /** The largest shard in bytes: a shard of the longest texts has a tenth of it. */
 const MAX_SHARD_FILE_BYTES = 2 ** 30;
-const BYTES = 4;
 /** The most files that are open at a time. */
 const MAX_OPEN_FILES = 64;
 
@@ -139,7 +138,7 @@ export class FeatureStore {
     const store = new FeatureStore(dir, hidden);
     for (const name of readdirSync(dir).sort()) {
       const path = join(dir, name);
-      if (name.endsWith('.partial') && !isRunning(Number(name.split('.').at(-2)))) rmSync(path);
+      if (isAbandoned(name)) rmSync(path);
       if (!name.endsWith(SUFFIX)) continue;
       const bytes = catchUserError(() => readInput(path, MAX_SHARD_FILE_BYTES));
       const damage =
@@ -208,9 +207,9 @@ export class FeatureStore {
    */
   copy(index, target, at) {
     const shard = this.#shards.at(index);
-    const width = this.hidden * BYTES;
+    const width = this.hidden * NUMBER_BYTES;
     const from = this.#files[shard].offset + this.#starts.at(index) * width;
-    const into = new Uint8Array(target.buffer, target.byteOffset + at * BYTES, this.positions(index) * width);
+    const into = new Uint8Array(target.buffer, target.byteOffset + at * NUMBER_BYTES, this.positions(index) * width);
     if (this.#readFully(shard, into, from) && (crc32(into) | 0) === this.#checksums.at(index)) return;
     throw new EnvironmentProblem(
       `${this.#files[shard].path} was changed or taken away while it was in use; run the same command again: ` +
@@ -221,13 +220,7 @@ export class FeatureStore {
   /** Fills `into`; false if the file is missing or too short. @param {number} shard @param {Uint8Array} into @param {number} from */
   #readFully(shard, into, from) {
     try {
-      const file = this.#file(shard);
-      for (let done = 0; done < into.length; ) {
-        const more = readSync(file, into, done, into.length - done, from + done);
-        if (more === 0) return false;
-        done += more;
-      }
-      return true;
+      return readAll(this.#file(shard), into, from) === into.length;
     } catch (error) {
       if (/** @type {NodeJS.ErrnoException} */ (error).code === 'ENOENT') return false;
       throw error;
@@ -261,11 +254,11 @@ export class FeatureStore {
     let start = 0;
     counts.forEach((count, i) => {
       if (this.#table.add(flat.subarray(KEY_WORDS * i, KEY_WORDS * (i + 1)), this.#table.size)) {
-        const from = vectors.start + start * this.hidden * BYTES;
+        const from = vectors.start + start * this.hidden * NUMBER_BYTES;
         this.#shards.push([shard]);
         this.#starts.push([start]);
         this.#counts.push([count]);
-        this.#checksums.push([crc32(bytes.subarray(from, from + count * this.hidden * BYTES))]);
+        this.#checksums.push([crc32(bytes.subarray(from, from + count * this.hidden * NUMBER_BYTES))]);
       }
       start += count;
     });
@@ -288,7 +281,5 @@ export class FeatureStore {
 
 /** @param {Uint8Array[]} chunks of a whole shard */
 function computeShardName(chunks) {
-  const whole = createHash('sha256');
-  chunks.forEach((chunk) => whole.update(chunk));
-  return `${whole.digest('hex').slice(0, 32)}${SUFFIX}`;
+  return `${sha256(...chunks).slice(0, 32)}${SUFFIX}`;
 }

@@ -11,7 +11,7 @@ export const TOKEN_BUDGET = 2048;
 
 /**
  * @typedef {import('../data/text.js').Text} Text
- * @typedef {{ids: Int32Array, typeIds: Int32Array}} Encoding
+ * @typedef {import('../tokenizer/index.js').Encoding} Encoding
  * @typedef {object} Tokenizer
  * @property {(text: string, options: {pair?: string, maxLength?: number}) => Encoding} encode
  * @typedef {object} Encoder

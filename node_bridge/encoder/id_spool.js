@@ -2,9 +2,9 @@
  * Stores the ids of any number of texts on disk until they are encoded. Only after the last text it is
  * known how many there are and how long the longest is. 4 bytes per text are in memory.
  */
-import { closeSync, openSync, readSync, rmSync } from 'node:fs';
+import { closeSync, openSync, rmSync } from 'node:fs';
 
-import { writeAll } from '../support/files.js';
+import { readAll, writeAll } from '../support/files.js';
 import { IntList } from '../support/int_list.js';
 import { asBytes } from '../support/safetensors.js';
 
@@ -113,12 +113,8 @@ export class EncodingSpool {
   /** @param {number} offset index of the first number @param {number} count @returns {Int32Array} */
   #read(offset, count) {
     const values = new Int32Array(count);
-    const bytes = asBytes(values);
-    for (let done = 0; done < bytes.length; ) {
-      const more = readSync(this.#file, bytes, done, bytes.length - done, 4 * offset + done);
-      if (more === 0) throw new Error('The ids on disk end too early');
-      done += more;
-    }
+    const done = readAll(this.#file, asBytes(values), offset * values.BYTES_PER_ELEMENT);
+    if (done < values.byteLength) throw new Error('The ids on disk end too early');
     return values;
   }
 }

@@ -3,12 +3,12 @@
  * GraphModel runs on every backend; the SavedModel that it was made from runs on TensorFlow, if the
  * bundle has it.
  */
-import { join } from 'node:path';
-
 import { loadPackage, tf } from '../backends/tfjs.js';
-import { withTfjsErrors, parseModelJson } from '../bundle/model_json.js';
+import { readModelJson, withTfjsErrors } from '../bundle/model_json.js';
 import { hasSavedModel } from '../bundle/saved_model/checked_copy.js';
-import { EnvironmentProblem, UserError } from '../support/errors.js';
+import { STORED_ARRAY_TYPES, WeightFiles } from '../bundle/weight_files.js';
+import { EnvironmentProblem } from '../support/errors.js';
+import { asBytes } from '../support/safetensors.js';
 
 /**
  * @typedef {import('@tensorflow/tfjs-core').Tensor} Tensor
@@ -48,8 +48,8 @@ export async function openModel(bundle, { openSavedModel, makeTensor }) {
  * @throws {import('../support/errors.js').UserError} a file is damaged, or TF.js cannot run the graph
  */
 async function openGraphModel(bundle, makeTensor) {
-  const path = join(bundle.dir, 'model.json');
-  const { weightsManifest, ...artifacts } = parseModelJson(bundle.read('model.json'), path);
+  const { path, model: document } = readModelJson(bundle);
+  const { weightsManifest, ...artifacts } = document;
   // TF.js itself would have the weights three times in memory: as files, as decoded values and as tensors.
   const decodeWeights = () => readWeights(bundle, weightsManifest, makeTensor);
   const model = await withTfjsErrors(path, () =>
@@ -81,9 +81,6 @@ async function openGraphModel(bundle, makeTensor) {
 /** How many values are converted at a time. */
 const CHUNK_VALUES = 2 ** 16;
 
-const DTYPES = ['float32', 'int32', 'bool'];
-const STORED_ARRAY_TYPES = { float16: Uint16Array, uint16: Uint16Array, uint8: Uint8Array };
-
 /**
  * @param {Bundle} bundle
  * @param {Group[]} manifest `weightsManifest` in its `model.json`
@@ -92,17 +89,11 @@ const STORED_ARRAY_TYPES = { float16: Uint16Array, uint16: Uint16Array, uint8: U
  * @throws {UserError} a file is damaged, or the files do not fit the manifest
  */
 export function readWeights(bundle, manifest, makeTensor) {
-  const files = new WeightFiles(
-    bundle,
-    manifest.flatMap(({ paths }) => paths),
-  );
-  const weights = manifest.flatMap((group) => group.weights);
-  weights.forEach((weight) => assertKnownDtype(weight, bundle));
-  files.expectSize(weights.reduce((sum, weight) => sum + computeStoredSize(weight), 0));
+  const files = new WeightFiles(bundle, manifest);
   /** @type {Tensors} */
   const tensors = {};
   try {
-    for (const weight of weights) {
+    for (const weight of files.weights) {
       tensors[weight.name] = makeTensor(weight.shape, weight.dtype, (values) => readWeight(weight, values, files));
     }
     files.expectEnd();
@@ -113,27 +104,6 @@ export function readWeights(bundle, manifest, makeTensor) {
   } finally {
     files.close();
   }
-}
-
-/** @param {Weight} weight @param {Bundle} bundle */
-function assertKnownDtype({ name, dtype, quantization }, { dir }) {
-  const known =
-    quantization === undefined
-      ? DTYPES.includes(dtype)
-      : dtype === 'float32' && Object.hasOwn(STORED_ARRAY_TYPES, quantization.dtype);
-  if (known) return;
-  const got = quantization === undefined ? dtype : `${dtype} stored as ${quantization.dtype}`;
-  throw new UserError(
-    `${dir}: got ${name} in ${got}, expected ${DTYPES.join(', ')}, or float32 stored as ` +
-      `${Object.keys(STORED_ARRAY_TYPES).join(', ')}; export the bundle again`,
-  );
-}
-
-/** Bytes of a weight in its file. @param {Weight} weight */
-function computeStoredSize({ shape, dtype, quantization }) {
-  const bytes =
-    quantization === undefined ? (dtype === 'bool' ? 1 : 4) : STORED_ARRAY_TYPES[quantization.dtype].BYTES_PER_ELEMENT;
-  return shape.reduce((product, size) => product * size, bytes);
 }
 
 /** @param {Weight} weight @param {Values} values receives them @param {WeightFiles} files */
@@ -170,65 +140,4 @@ function halfToSingle(half) {
   let value = single[0] * 2 ** 112;
   if (value >= 2 ** 16) value = (half & 0x3ff) === 0 ? Infinity : NaN;
   return half & 0x8000 ? -value : value;
-}
-
-/** @param {Values | Uint16Array} values */
-function asBytes(values) {
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-}
-
-/** Reads several files of a bundle as if they were one. */
-class WeightFiles {
-  #bundle;
-  #names;
-  /** @type {import('../support/checked_file.js').BundleFile | undefined} */
-  #file;
-
-  /** @param {Bundle} bundle @param {string[]} names in order */
-  constructor(bundle, names) {
-    this.#bundle = bundle;
-    this.#names = names;
-  }
-
-  /** @param {Uint8Array} bytes receives the next bytes */
-  readInto(bytes) {
-    for (let done = 0; done < bytes.length; ) {
-      const file = this.#current();
-      const piece = bytes.subarray(done, done + file.remaining);
-      file.readInto(piece);
-      done += piece.length;
-    }
-  }
-
-  /** Checks the size of all files before memory for the tensors is allocated. @param {number} size in bytes */
-  expectSize(size) {
-    // If the contract does not list a file, reading it gives an error that names it.
-    if (!this.#names.every((name) => this.#bundle.has(name))) return;
-    const sum = this.#names.reduce((all, name) => all + this.#bundle.contract.files[name].size, 0);
-    if (sum !== size) this.#refuse(sum < size ? 'less' : 'more');
-  }
-
-  /** Checks that all files were read to their end, and so were checked. */
-  expectEnd() {
-    if (this.#names.length > 0 || this.#file?.remaining) this.#refuse('more');
-  }
-
-  close() {
-    this.#file?.close();
-  }
-
-  #current() {
-    while (!this.#file?.remaining) {
-      const name = this.#names.shift() ?? this.#refuse('less');
-      this.#file = this.#bundle.file(name);
-    }
-    return this.#file;
-  }
-
-  /** @param {string} amount @returns {never} */
-  #refuse(amount) {
-    throw new UserError(
-      `${this.#bundle.dir}: the files of the weights hold ${amount} than model.json says; export the bundle again`,
-    );
-  }
 }

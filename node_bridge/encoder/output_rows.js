@@ -3,11 +3,10 @@
  * say which tensors the file has, and write the rows of a batch.
  */
 import { CheckFailed } from '../support/errors.js';
+import { NUMBER_BYTES } from '../support/safetensors.js';
 import { findFixedSize } from './encoder.js';
 import { assertFinite, POOLINGS } from './features.js';
 import { normalizeVector } from './pooling.js';
-
-const BYTES = 4;
 
 /**
  * @typedef {import('./encoder.js').Encoding} Encoding
@@ -61,7 +60,7 @@ export class OutputRows {
       const inner = resolveShape(shape.slice(1), 1).reduce((product, size) => product * size, 1);
       return inner * (shape.slice(1).includes('sequence') ? positions : count);
     });
-    return BYTES * outputs.reduce((sum, size) => sum + size, 2 * positions);
+    return NUMBER_BYTES * outputs.reduce((sum, size) => sum + size, 2 * positions);
   }
 
   /**
@@ -142,7 +141,7 @@ export class VectorRows {
 
   /** See OutputRows. @param {{count: number}} texts */
   leastBytes({ count }) {
-    return BYTES * count * this.#hidden;
+    return NUMBER_BYTES * count * this.#hidden;
   }
 
   /**

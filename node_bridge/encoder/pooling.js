@@ -13,6 +13,9 @@ export const POOLING_NAMES = /** @type {const} */ ({
 
 /** @typedef {keyof typeof POOLING_NAMES} PoolingName */
 
+/** What `Encoder.encode` gives without the option `pooling`: the vectors that a classifier uses. @type {PoolingName} */
+export const DEFAULT_POOLING = 'cls';
+
 /**
  * @param {string} name
  * @param {boolean} normalize whether the vectors are divided by their norms

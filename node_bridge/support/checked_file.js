@@ -3,13 +3,15 @@
  * the sha256 after the last byte. Use nothing of what was read before the last byte is checked.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, fstatSync, readSync } from 'node:fs';
+import { closeSync, fstatSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
 import { UserError } from './errors.js';
-import { openInput } from './files.js';
+import { openInput, readAll } from './files.js';
 
 const CLOSED = -1;
+/** How many bytes of a file are read at a time where it is not needed whole. */
+export const CHUNK_BYTES = 2 ** 20;
 
 export class BundleFile {
   #path;
@@ -42,11 +44,8 @@ export class BundleFile {
    */
   readInto(bytes) {
     if (bytes.length === 0) return;
-    for (let done = 0; done < bytes.length; ) {
-      const count = readSync(this.#file, bytes, done, bytes.length - done, null);
-      if (count === 0) this.#refuse('been cut off while it was read', `${this.remaining - done} more bytes`);
-      done += count;
-    }
+    const done = readAll(this.#file, bytes, null);
+    if (done < bytes.length) this.#refuse('been cut off while it was read', `${this.remaining - done} more bytes`);
     this.#hash.update(bytes);
     this.remaining -= bytes.length;
     if (this.remaining === 0) this.#finish();

@@ -5,30 +5,35 @@ import { format, parseArgs } from 'node:util';
 
 import { describeFailure, INTERNAL, UserError } from './errors.js';
 import { findNearestName } from './option_names.js';
+import { formatOptions, toTypedName } from './options.js';
 import { printLines, printMessages } from './printing.js';
 
-/** @typedef {NonNullable<import('node:util').ParseArgsConfig['options']>} Options */
+/** @typedef {import('./options.js').Options} Options */
 
 /**
- * Runs a command. `main` gets the parsed options and positionals and may return an exit code.
+ * Runs a command.
  *
+ * @template {Options} O
  * @param {object} command
- * @param {string} command.help the text of `--help`, with an example
- * @param {Options} command.options
+ * @param {string} command.description what `--help` says before the options, with an example
+ * @param {O} command.options
+ * @param {string} [command.epilog] what `--help` says after the options
  * @param {string} [command.positionals] what the arguments without `--` are; by default there are none
- * @param {(values: Record<string, any>, positionals: string[]) => Promise<number | void>} command.main
+ * @param {(values: import('./options.js').Values<O>, positionals: string[]) => Promise<number | void>} command.main
+ *   gets the parsed options and positionals, and may return an exit code
  */
-export async function runCommand({ help, options, positionals: positionalsHelp, main }) {
+export async function runCommand({ description, options, epilog, positionals: positionalsHelp, main }) {
   guardStreams();
   const end = (/** @type {unknown} */ error) => process.exit(reportError(error, options));
   process.on('uncaughtException', end).on('unhandledRejection', end);
   try {
-    const { values, positionals } = parseOptions(options, positionalsHelp);
-    if (values.help) {
-      printLines(...help.trimEnd().split('\n'));
+    const { typed, positionals } = parseArguments(options, positionalsHelp);
+    if (typed === 'help') {
+      printLines(...description.trimEnd().split('\n'), '', ...formatOptions(options));
+      if (epilog !== undefined) printLines('', ...epilog.trimEnd().split('\n'));
       return;
     }
-    process.exitCode = (await main(values, positionals)) ?? 0;
+    process.exitCode = (await main(parseValues(options, typed), positionals)) ?? 0;
   } catch (error) {
     process.exitCode = reportError(error, options);
   }
@@ -41,60 +46,34 @@ function guardStreams() {
     process.exit(error.code === 'EPIPE' ? 0 : reportError(Object.assign(error, { path: 'stdout' }), {}));
   });
   process.stderr.on('error', () => {}); // there is nowhere left to say so
-  // Warnings of TF.js name the nodes of a stranger's graph.
+  // Warnings of TF.js name the nodes of an untrusted graph.
   for (const method of /** @type {const} */ (['log', 'info', 'debug', 'warn', 'error'])) {
     console[method] = (...words) => printMessages(...format(...words).split('\n'));
   }
 }
 
 /**
- * @param {string} name of the option
- * @param {string} value as it was typed
- * @param {number} least the smallest number that is allowed
- * @param {number} most the largest number that is allowed
- * @returns {number}
- * @throws {UserError} the value is no whole number between them
- */
-export function parseWholeNumber(name, value, least, most) {
-  const number = Number(value);
-  if (/^\d+$/.test(value) && number >= least && number <= most) return number;
-  throw new UserError(`Expected ${name} to be a whole number from ${least} to ${most}, got \`${value}\``);
-}
-
-/**
- * @template {string} K
- * @param {string} name of the option
- * @param {string} value as it was typed
- * @param {readonly K[]} known
- * @returns {K}
- * @throws {UserError} the value is none of them; names the nearest one
- */
-export function parseChoice(name, value, known) {
-  const found = known.find((one) => one === value);
-  if (found !== undefined) return found;
-  const suggestion = findNearestName(value, known);
-  const hint = suggestion === undefined ? '' : `; did you mean ${suggestion}?`;
-  throw new UserError(`Expected ${name} to be one of ${known.join(', ')}, got \`${value}\`${hint}`);
-}
-
-/**
- * Parses the command line. Node's own strict mode is not used: its messages have several sentences,
+ * Splits the command line. Node's own strict mode is not used: its messages have several sentences,
  * it does not know the nearest name, and of two values it takes the last one silently.
  *
  * @param {Options} known
  * @param {string} [positionalsHelp] what the positionals are
- * @returns {{values: Record<string, any>, positionals: string[]}}
+ * @returns {{typed: Record<string, string | boolean> | 'help', positionals: string[]}} `typed`: the texts of
+ *   the values by the name that was typed, or `help` if --help was
  * @throws {UserError} an option is unknown, appears twice, lacks its value or has one that it does
  *   not take; or there is a positional and the command takes none
  */
-function parseOptions(known, positionalsHelp) {
-  /** @type {Options} */
-  const options = { ...known, help: { type: 'boolean', short: 'h' } };
+function parseArguments(known, positionalsHelp) {
+  /** @type {NonNullable<import('node:util').ParseArgsConfig['options']>} */
+  const options = { help: { type: 'boolean', short: 'h' } };
+  for (const [key, { value }] of Object.entries(known)) {
+    options[toTypedName(key)] = { type: value === undefined ? 'boolean' : 'string' };
+  }
   const args = process.argv.slice(2);
   const { values, positionals, tokens } = parseArgs({ args, options, allowPositionals: true, strict: false, tokens: true });
   // Not the `h` of a `-epochs`.
   if (tokens.some(({ kind, index }) => kind === 'option' && ['-h', '--help'].includes(args[index]))) {
-    return { values: { help: true }, positionals };
+    return { typed: 'help', positionals };
   }
   const seen = new Set();
   for (const token of tokens) {
@@ -110,7 +89,29 @@ function parseOptions(known, positionalsHelp) {
     const hint = suggestion === undefined ? 'try --help' : `did you mean --${suggestion}?`;
     throw new UserError(`Expected options only, got \`${positionals[0]}\`; ${hint}`);
   }
-  return { values, positionals };
+  return { typed: /** @type {Record<string, string | boolean>} */ (values), positionals };
+}
+
+/**
+ * Parses the values of all options.
+ *
+ * @template {Options} O
+ * @param {O} options
+ * @param {Record<string, string | boolean>} typed see `parseArguments`
+ * @returns {import('./options.js').Values<O>}
+ * @throws {UserError} a required option is missing, or a value is not valid
+ */
+function parseValues(options, typed) {
+  const required = Object.keys(options).filter((key) => options[key].isRequired);
+  if (required.some((key) => typed[toTypedName(key)] === undefined)) {
+    const names = new Intl.ListFormat('en').format(required.map((key) => `--${toTypedName(key)}`));
+    throw new UserError(`Expected ${names}; try --help.`);
+  }
+  const values = Object.entries(options).map(([key, option]) => {
+    const name = toTypedName(key);
+    return [key, typed[name] === undefined ? option.default : option.parse(String(typed[name]), `--${name}`)];
+  });
+  return Object.fromEntries(values);
 }
 
 /** @param {string} typed an argument that begins with a dash @param {string[]} known @returns {UserError} */
@@ -150,8 +151,8 @@ function assertValue({ name, value, inlineValue }, type) {
 function reportError(error, options) {
   const { line, exitCode } = describeFailure(error);
   const { option = '', stack = '' } = /** @type {{option?: string, stack?: string}} */ (error ?? {});
-  const ours = option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-  printMessages(`error: ${Object.hasOwn(options, ours) ? line.replaceAll(`\`${option}\``, `--${ours}`) : line}`);
+  const isOurs = Object.hasOwn(options, option);
+  printMessages(`error: ${isOurs ? line.replaceAll(`\`${option}\``, `--${toTypedName(option)}`) : line}`);
   if (exitCode === INTERNAL && process.env.BERT_BRIDGE_DEBUG === '1') printMessages(...stack.split('\n'));
   return exitCode;
 }

@@ -4,7 +4,9 @@
  * machine; 70 a defect of this program, whose stack BERT_BRIDGE_DEBUG=1 shows.
  */
 
-/** An error whose message is written for people. */
+import { toPrintable } from './printable.js';
+
+/** An error whose message is written for people: one line, whatever the untrusted names and paths in it hold. */
 class ReportedError extends Error {
   /**
    * @param {string} [message]
@@ -12,7 +14,7 @@ class ReportedError extends Error {
    *   command prints its own name for it
    */
   constructor(message, option) {
-    super(message);
+    super(message === undefined ? undefined : toPrintable(message, Infinity));
     this.option = option;
   }
 }

@@ -60,14 +60,26 @@ export function readInput(path, most) {
     const { size } = fstatSync(file);
     if (size > most) throw new UserError(`${path} has ${size} bytes, expected at most ${most}`);
     const bytes = Buffer.allocUnsafeSlow(size);
-    let done = 0;
-    for (let count = 1; done < size && count > 0; done += count) count = readSync(file, bytes, done, size - done, done);
-    return bytes.subarray(0, done);
+    return bytes.subarray(0, readAll(file, bytes, 0));
   } catch (error) {
     throw Object.assign(/** @type {Error} */ (error), { path });
   } finally {
     closeSync(file);
   }
+}
+
+/**
+ * @param {number} file a descriptor
+ * @param {Uint8Array} bytes receives what the file has, as far as it goes
+ * @param {number | null} position in the file; null: where the last reading ended
+ * @returns {number} how many bytes were read: less than asked for if the file ends early
+ */
+export function readAll(file, bytes, position) {
+  let done = 0;
+  for (let count = 1; done < bytes.length && count > 0; done += count) {
+    count = readSync(file, bytes, done, bytes.length - done, position === null ? null : position + done);
+  }
+  return done;
 }
 
 /**
@@ -82,7 +94,18 @@ export function streamInput(path) {
 
 // Writing: a file appears whole or not at all.
 
-/** A file that is written under a temporary name, `PATH.PID.partial`, and renamed at the end. */
+/** The name under which this process writes a file until it is finished. @param {string} path */
+export function partialPath(path) {
+  return `${path}.${process.pid}.partial`;
+}
+
+/** Whether a name is that of an unfinished file whose process has ended. @param {string} name */
+export function isAbandoned(name) {
+  const pid = /\.(\d+)\.partial$/.exec(name)?.[1];
+  return pid !== undefined && !isRunning(Number(pid));
+}
+
+/** A file that is written under a temporary name beside its own, and renamed at the end. */
 export class AtomicFile {
   #path;
   #partial;
@@ -97,7 +120,7 @@ export class AtomicFile {
    */
   constructor(path) {
     this.#path = path;
-    this.#partial = `${path}.${process.pid}.partial`;
+    this.#partial = partialPath(path);
     this.#file = openSync(this.#partial, 'w');
   }
 

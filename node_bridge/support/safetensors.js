@@ -13,7 +13,7 @@ import { isObject, parseJson } from './json.js';
 const ARRAY_TYPES = /** @type {const} */ ({ F32: Float32Array, I32: Int32Array });
 
 /** Bytes of a number of either dtype. */
-const BYTES = 4;
+export const NUMBER_BYTES = 4;
 /** The longest header in bytes; the format's own library has the same limit. */
 const LONGEST_HEADER = 100_000_000;
 
@@ -93,7 +93,7 @@ export function readSafetensors(bytes, name = 'safetensors file') {
   const tensors = Object.entries(entries).map(([key, { dtype, shape, start, end }]) => {
     // A copy, since the bytes may not be aligned for a typed array. `slice` of a Buffer does not copy.
     const slice = Uint8Array.prototype.slice.call(bytes, start, end);
-    return [key, { dtype, shape, data: new ARRAY_TYPES[dtype](slice.buffer, slice.byteOffset, (end - start) / BYTES) }];
+    return [key, { dtype, shape, data: new ARRAY_TYPES[dtype](slice.buffer, slice.byteOffset, (end - start) / NUMBER_BYTES) }];
   });
   return { tensors: Object.fromEntries(tensors), metadata };
 }
@@ -152,7 +152,7 @@ function parseEntry(key, spec, from, name) {
   if (!Array.isArray(span) || span.length !== 2 || !span.every(isNatural)) {
     throw new UserError(`${name}: ${key} has data_offsets that are not two offsets`);
   }
-  const size = shape.reduce((product, length) => product * length, BYTES);
+  const size = shape.reduce((product, length) => product * length, NUMBER_BYTES);
   if (span[1] - span[0] !== size) {
     throw new UserError(
       `${name}: ${key} has ${span[1] - span[0]} bytes, expected ${size} as its shape [${shape.slice(0, 8)}] says`,
@@ -161,7 +161,7 @@ function parseEntry(key, spec, from, name) {
   return { dtype: /** @type {keyof typeof ARRAY_TYPES} */ (dtype), shape, start: from + span[0], end: from + span[1] };
 }
 
-/** The bytes of an array; the same memory. @param {Float32Array | Int32Array} data */
+/** The bytes of an array; the same memory. @param {ArrayBufferView} data */
 export function asBytes(data) {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }

@@ -11,6 +11,12 @@ import { UserError } from '../support/errors.js';
  * @typedef {'longest-first' | 'joined'} Truncation
  */
 
+/** A `maxLength` that cuts nothing: no text has so many tokens. */
+export const NO_LIMIT = 2 ** 30;
+
+/** The shortest length with [CLS] and [SEP] that train.js and encode.js take: a pair has three special tokens. */
+export const MIN_LENGTH = 3;
+
 /**
  * How many tokens of a text and of its pair stay.
  *

@@ -8,25 +8,25 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { loadLibrary } from '../../node_bridge/backends/native.js';
+import { INPUT_ROLES } from '../../node_bridge/bundle/bundle.js';
 import { runCommand } from '../../node_bridge/support/command_line.js';
-import { UserError } from '../../node_bridge/support/errors.js';
+import { requiredOption } from '../../node_bridge/support/options.js';
 import { readSafetensors } from '../../node_bridge/support/safetensors.js';
 
-const ROLES = ['input_ids', 'attention_mask', 'token_type_ids'];
+const DESCRIPTION = `Trains what run_python.py has saved.
 
-const HELP = `Trains what run_python.py has saved.
-
-  node parity_tests/finetune/run_node.js --from DIR    # with saved_model and texts.safetensors
+  node parity_tests/finetune/run_node.js --from DIR
 `;
+
+const OPTIONS = { from: requiredOption({ value: 'DIR', help: 'has saved_model and texts.safetensors' }) };
 
 /**
  * @typedef {Record<string, import('../../node_bridge/support/safetensors.js').Tensor>} Tensors
  * @typedef {{predict: (feeds: Record<string, tf.Tensor>) => Record<string, tf.Tensor>}} Signature
  */
 
-/** @param {Record<string, any>} options */
+/** @param {import('../../node_bridge/support/options.js').Values<typeof OPTIONS>} options */
 async function main({ from }) {
-  if (from === undefined) throw new UserError('Expected --from; try --help.');
   const { node } = loadLibrary().tfjs;
   const file = join(from, 'texts.safetensors');
   const { tensors } = readSafetensors(readFileSync(file), file);
@@ -76,7 +76,7 @@ class Texts {
 
   /** @param {Tensors} tensors @param {string} prefix */
   constructor(tensors, prefix) {
-    this.#ids = Object.fromEntries(ROLES.map((role) => [role, tensors[`${prefix}.${role}`].data]));
+    this.#ids = Object.fromEntries(INPUT_ROLES.map((role) => [role, tensors[`${prefix}.${role}`].data]));
     [, this.#width] = tensors[`${prefix}.input_ids`].shape;
     this.labels = tensors[`${prefix}.labels`].data;
     this.epochs = splitIntoEpochs(tensors[`${prefix}.batches`]);
@@ -86,7 +86,7 @@ class Texts {
   idsOf(rows) {
     const width = Math.max(...rows.map((row) => this.#row('attention_mask', row).lastIndexOf(1) + 1));
     return Object.fromEntries(
-      ROLES.map((role) => {
+      INPUT_ROLES.map((role) => {
         const values = new Int32Array(rows.length * width);
         rows.forEach((row, i) => values.set(this.#row(role, row).subarray(0, width), i * width));
         return [role, tf.tensor2d(values, [rows.length, width], 'int32')];
@@ -118,4 +118,4 @@ function splitIntoEpochs({ data, shape: [epochs, batches, rows] }) {
   );
 }
 
-await runCommand({ help: HELP, options: { from: { type: 'string' } }, main });
+await runCommand({ description: DESCRIPTION, options: OPTIONS, main });

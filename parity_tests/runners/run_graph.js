@@ -5,33 +5,32 @@
 import { loadGraphModel } from '@tensorflow/tfjs-converter';
 import * as tf from '@tensorflow/tfjs-core';
 import { readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
+import { readArtifacts } from '../../node_bridge/bundle/model_json.js';
+import { backendOption } from '../../node_bridge/model_options.js';
 import { runCommand } from '../../node_bridge/support/command_line.js';
+import { requiredOption } from '../../node_bridge/support/options.js';
 import { writeSafetensors } from '../../node_bridge/support/safetensors.js';
 
-const HELP = `Gives the value of each node of a GraphModel.
+const DESCRIPTION = `Gives the value of each node of a GraphModel.
 
   node parity_tests/runners/run_graph.js --model model.json --inputs inputs.json --nodes nodes.json --out out.safetensors
-    --backend NAME   (default wasm)
 `;
 /** How many nodes are fetched in one run; if it throws, they are fetched one by one. */
 const CHUNK = 32;
 
-await runCommand({
-  help: HELP,
-  options: {
-    model: { type: 'string' },
-    inputs: { type: 'string' },
-    nodes: { type: 'string' },
-    out: { type: 'string' },
-    backend: { type: 'string', default: 'wasm' },
-  },
-  main,
-});
+const OPTIONS = {
+  model: requiredOption({ value: 'FILE', help: 'model.json, with its weights beside it' }),
+  inputs: requiredOption({ value: 'FILE', help: 'JSON: dtype, shape and values of each input' }),
+  nodes: requiredOption({ value: 'FILE', help: 'JSON: the names of the nodes' }),
+  out: requiredOption({ value: 'FILE', help: 'gets the values' }),
+  backend: { ...backendOption, default: 'wasm' },
+};
 
-/** @param {Record<string, string>} options */
+await runCommand({ description: DESCRIPTION, options: OPTIONS, main });
+
+/** @param {import('../../node_bridge/support/options.js').Values<typeof OPTIONS>} options */
 async function main({ model: path, inputs, nodes, out, backend }) {
   await useBackend(backend);
   /** @type {Record<string, import('../../node_bridge/support/safetensors.js').Tensor>} */
@@ -99,17 +98,4 @@ async function saveValue(name, tensor, tensors, strings) {
 function createFeeds(inputs) {
   const entries = Object.entries(inputs).map(([name, { dtype, shape, values }]) => [name, tf.tensor(values, shape, dtype)]);
   return /** @type {Record<string, tf.Tensor>} */ (Object.fromEntries(entries));
-}
-
-/** @param {string} path @returns {tf.io.ModelArtifacts} */
-function readArtifacts(path) {
-  const document = JSON.parse(readFileSync(path, 'utf8'));
-  /** @type {{paths: string[], weights: tf.io.WeightsManifestEntry[]}[]} */
-  const manifest = document.weightsManifest;
-  const whole = Buffer.concat(manifest.flatMap(({ paths }) => paths).map((p) => readFileSync(join(dirname(path), p))));
-  return {
-    ...document,
-    weightSpecs: manifest.flatMap(({ weights }) => weights),
-    weightData: Uint8Array.from(whole).buffer,
-  };
 }

@@ -7,9 +7,19 @@ import { createRequire } from 'node:module';
 import { Bundle } from '../../node_bridge/bundle/bundle.js';
 import { Head } from '../../node_bridge/classifier/head.js';
 import { Encoder } from '../../node_bridge/encoder/encoder.js';
+import { backendOption } from '../../node_bridge/model_options.js';
+import { maxLengthOption, requiredBundleOption } from '../../node_bridge/shared_options.js';
 import { runCommand } from '../../node_bridge/support/command_line.js';
 import { UserError } from '../../node_bridge/support/errors.js';
-import { toJsonLine } from '../../node_bridge/support/printing.js';
+import {
+  customOption,
+  flagOption,
+  parseWholeNumber,
+  requiredOption,
+  textOption,
+  wholeNumberOption,
+} from '../../node_bridge/support/options.js';
+import { toJsonLine } from '../../node_bridge/support/printable.js';
 import { writeSafetensors } from '../../node_bridge/support/safetensors.js';
 import { Tokenizer } from '../../node_bridge/tokenizer/index.js';
 import { computeInvariances } from './invariances.js';
@@ -17,52 +27,56 @@ import { computeInvariances } from './invariances.js';
 /** How many texts of the first batch the invariances use: few, since some backends are slow. */
 const FEW = 4;
 
-const HELP = `Runs the cases of a parity test through a bundle.
+const DESCRIPTION = `Runs the cases of a parity test through a bundle.
 
   node parity_tests/runners/run_node.js --bundle DIR --cases cases.jsonl --out wasm.safetensors
-    --backend NAME     TF.js backend (default wasm)
-    --batches N        take only the first N batches of the case file
-    --taps N,N         batches for which the bundle's taps are written too
-    --classifier DIR   also give the probabilities of this classifier
-    --max-length N     positions a text is cut to (default: all that the model has)
-    --answers-alone    with special tokens, and no invariances
-    --show NAME        print one value instead of writing a file: added.b000.tokens[0],
-                       added.b000.sequence_output[0,2,7], weights/NAME[3,4]
 `;
+
+const OPTIONS = {
+  bundle: requiredBundleOption,
+  cases: requiredOption({ value: 'FILE', help: 'the texts of each batch' }),
+  out: textOption({ value: 'FILE', help: 'gets the answers; needed without --show' }),
+  backend: { ...backendOption, default: 'wasm' },
+  batches: wholeNumberOption({
+    help: 'takes only the first N batches of the case file',
+    default: Infinity,
+    defaultText: 'all',
+  }),
+  taps: customOption({
+    value: 'N,N',
+    help: "batches for which the bundle's taps are written too",
+    default: new Set(),
+    defaultText: 'none',
+    parse: (typed, name) => new Set(typed.split(',').map((one) => parseWholeNumber(name, one, 0))),
+  }),
+  classifier: textOption({ value: 'DIR', help: 'also give the probabilities of this classifier' }),
+  maxLength: maxLengthOption('all that the model has'),
+  answersAlone: flagOption('with special tokens, and no invariances'),
+  show: textOption({
+    value: 'NAME',
+    help:
+      'print one value instead of writing a file: added.b000.tokens[0], added.b000.sequence_output[0,2,7], ' +
+      'weights/NAME[3,4]',
+  }),
+};
 
 /** @typedef {{text: string, pair?: string, max_length?: number}} CaseText `max_length`: cut there */
 /** @typedef {{case: number, batch: number} & CaseText} CaseRecord */
 /** @typedef {import('../../node_bridge/support/safetensors.js').Tensor} Tensor */
 
-await runCommand({
-  help: HELP,
-  options: {
-    bundle: { type: 'string' },
-    cases: { type: 'string' },
-    out: { type: 'string' },
-    backend: { type: 'string', default: 'wasm' },
-    batches: { type: 'string', default: 'Infinity' },
-    taps: { type: 'string', default: '' },
-    classifier: { type: 'string' },
-    'max-length': { type: 'string' },
-    'answers-alone': { type: 'boolean', default: false },
-    show: { type: 'string' },
-  },
-  main,
-});
+await runCommand({ description: DESCRIPTION, options: OPTIONS, main });
 
-/** @param {Record<string, any>} options */
-async function main({ bundle: dir, cases, out, backend, batches, taps, classifier: head, show, ...options }) {
-  for (const [name, value] of Object.entries({ bundle: dir, cases, out: out ?? show })) {
-    if (value === undefined) throw new UserError(`Expected --${name}; try --help.`);
-  }
+/** @param {import('../../node_bridge/support/options.js').Values<typeof OPTIONS>} options */
+async function main(options) {
+  const { bundle: dir, cases, out, backend, batches, taps: tapped, classifier: head, show, answersAlone: alone } = options;
+  if ((out ?? show) === undefined) throw new UserError('Expected --out or --show; try --help.');
   const bundle = Bundle.open(dir);
   const tokenizer = Tokenizer.fromBundle(bundle);
   const encoder = await Encoder.load(bundle, { backend });
   const classifier = head === undefined ? undefined : await Head.load(head, bundle);
-  const groups = readBatches(cases).slice(0, Number(batches));
-  const tapped = new Set(taps.split(',').filter(Boolean).map(Number));
-  const maxLength = Number(options['max-length'] ?? bundle.contract.max_length);
+  const groups = readBatches(cases).slice(0, batches);
+  const { max_length: limit } = bundle.contract;
+  const maxLength = options.maxLength === undefined ? limit : parseWholeNumber('--max-length', options.maxLength, 1, limit);
   const tools = { tokenizer, encoder, classifier, maxLength };
 
   /** @type {Record<string, Tensor>} */
@@ -73,7 +87,6 @@ async function main({ bundle: dir, cases, out, backend, batches, taps, classifie
   const starts = {};
   /** @type {Record<string, string[]>} */
   const labels = {};
-  const alone = options['answers-alone'];
   for (const special of alone ? ['added'] : ['added', 'none']) {
     for (const [index, texts] of groups.entries()) {
       const prefix = `${special}.b${String(index).padStart(3, '0')}`;
@@ -101,7 +114,7 @@ async function main({ bundle: dir, cases, out, backend, batches, taps, classifie
   }
   const answers = { versions: readVersions(encoder.backend), kind: encoder.kind, tokens, starts, labels };
   const metadata = Object.entries(answers).map(([name, value]) => [name, JSON.stringify(value)]);
-  writeSafetensors(out, tensors, Object.fromEntries(metadata));
+  writeSafetensors(/** @type {string} */ (out), tensors, Object.fromEntries(metadata));
 }
 
 /**

@@ -12,6 +12,7 @@ import { readFileSync, writeSync } from 'node:fs';
 
 import { Tokenizer } from '../../node_bridge/tokenizer/index.js';
 import { CharacterTables } from '../../node_bridge/tokenizer/tables.js';
+import { NO_LIMIT } from '../../node_bridge/tokenizer/truncate.js';
 
 /** @type {Tokenizer | undefined} */
 let tokenizer;
@@ -77,7 +78,7 @@ function toBuffers(rows) {
  * @param {Buffer} bytes
  */
 function encodeTexts(tokenizer, { op, count, ...options }, bytes) {
-  const settings = { specialTokens: false, maxLength: 2 ** 31, ...options };
+  const settings = { specialTokens: false, maxLength: NO_LIMIT, ...options };
   const texts = readTexts(bytes, op === 'pairs' ? 2 * count : count);
   const encodings = texts.slice(0, count).map((text, i) => tokenizer.encode(text, { ...settings, pair: texts[count + i] }));
   const lengths = Int32Array.from(encodings, ({ ids }) => ids.length);

@@ -10,41 +10,39 @@ import { tf } from '../../node_bridge/backends/tfjs.js';
 import { featuresInMemory } from '../../node_bridge/classifier/feature_sets.js';
 import { compileHead, trainStep } from '../../node_bridge/classifier/fitting.js';
 import { Head } from '../../node_bridge/classifier/head.js';
+import { backendOption } from '../../node_bridge/model_options.js';
 import { runCommand } from '../../node_bridge/support/command_line.js';
-import { UserError } from '../../node_bridge/support/errors.js';
+import { requiredOption, wholeNumberOption } from '../../node_bridge/support/options.js';
 import { readSafetensors, writeSafetensors } from '../../node_bridge/support/safetensors.js';
 
 const WEIGHTS = ['hidden/kernel', 'hidden/bias', 'probabilities/kernel', 'probabilities/bias'];
 
-const HELP = `Trains the head on the problem of the parity test.
+const DESCRIPTION = `Trains the head on the problem of the parity test.
 
   node parity_tests/training/run_node.js --problem problem.safetensors --out wasm.safetensors
-    --backend NAME     TF.js backend (default wasm)
-    --steps N          take only the first N steps
 `;
+
+const OPTIONS = {
+  problem: requiredOption({ value: 'FILE', help: 'features, targets and batches, and the first weights' }),
+  out: requiredOption({ value: 'FILE', help: 'gets the losses and the last weights' }),
+  backend: { ...backendOption, default: 'wasm' },
+  steps: wholeNumberOption({
+    help: 'takes only the first N steps',
+    default: Infinity,
+    defaultText: 'all',
+  }),
+};
 
 /** @typedef {import('../../node_bridge/support/safetensors.js').Tensor} Tensor */
 /** @typedef {Record<string, Tensor>} Tensors */
 
-await runCommand({
-  help: HELP,
-  options: {
-    problem: { type: 'string' },
-    out: { type: 'string' },
-    backend: { type: 'string', default: 'wasm' },
-    steps: { type: 'string', default: 'Infinity' },
-  },
-  main,
-});
+await runCommand({ description: DESCRIPTION, options: OPTIONS, main });
 
-/** @param {Record<string, any>} options */
+/** @param {import('../../node_bridge/support/options.js').Values<typeof OPTIONS>} options */
 async function main({ problem: path, out, backend, steps }) {
-  for (const [name, value] of Object.entries({ problem: path, out })) {
-    if (value === undefined) throw new UserError(`Expected --${name}; try --help.`);
-  }
   await useBackend(backend);
   const { tensors: problem, metadata } = readSafetensors(readFileSync(path), path);
-  const batches = splitBatches(problem).slice(0, Number(steps));
+  const batches = splitBatches(problem).slice(0, steps);
   const classes = problem['probabilities/bias'].shape[0];
   const labels = Array.from({ length: classes }, (_, index) => String(index));
   const head = Head.create({ hidden: problem.features.shape[1], labels });

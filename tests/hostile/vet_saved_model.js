@@ -4,10 +4,11 @@ import { join, relative } from 'node:path';
 
 import { vet } from '../../node_bridge/bundle/saved_model/vetting.js';
 import { runCommand } from '../../node_bridge/support/command_line.js';
+import { requiredOption } from '../../node_bridge/support/options.js';
 
 await runCommand({
-  help: 'Vets a SavedModel.\n',
-  options: { directory: { type: 'string' } },
+  description: 'Vets a SavedModel.',
+  options: { directory: requiredOption({ value: 'DIR', help: 'has saved_model.pb' }) },
   main: async ({ directory }) => {
     const entries = readdirSync(directory, { recursive: true, withFileTypes: true });
     const files = entries

@@ -1,5 +1,4 @@
 /** Options: a command, or a function, says in one line what it does not know, and before any work. */
-import { findNearestName } from '../../node_bridge/support/option_names.js';
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
@@ -11,6 +10,16 @@ import { fileURLToPath } from 'node:url';
 import { useBackend } from '../../node_bridge/backends/index.js';
 import { Head } from '../../node_bridge/classifier/head.js';
 import { Bundle, Classifier, Encoder, Tokenizer, UserError } from '../../node_bridge/index.js';
+import { findNearestName } from '../../node_bridge/support/option_names.js';
+import {
+  choiceOption,
+  flagOption,
+  formatOptions,
+  positiveNumberOption,
+  requiredOption,
+  textOption,
+  wholeNumberOption,
+} from '../../node_bridge/support/options.js';
 import { HIDDEN, ToyEncoder, toyTokenizer } from './toys.js';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -74,11 +83,72 @@ for (const [script, args, message] of MISTAKES) {
   });
 }
 
+/** A command with an option of each kind. */
+const KINDS = {
+  bundle: requiredOption({ value: 'DIR', help: 'the bundle' }),
+  maxLength: wholeNumberOption({ help: 'positions', least: 3, most: 512, default: 128 }),
+  share: positiveNumberOption({ value: 'X', help: 'of the texts', below: 1 }),
+  head: choiceOption({
+    help: 'the layers',
+    names: ['dense', 'linear'],
+    meanings: { dense: 'one', linear: 'none' },
+    default: 'dense',
+  }),
+  backend: choiceOption({ names: ['auto', 'wasm'], default: 'auto' }),
+  patience: wholeNumberOption({ help: 'epochs', default: Infinity, defaultText: 'never' }),
+  aVeryLongOptionName: textOption({ value: 'FILE', help: `${'word '.repeat(30)}end` }),
+  force: flagOption('replaces'),
+};
+
+test('the help is made of the table: names, values, choices and defaults, in lines that fit a terminal', () => {
+  const lines = formatOptions(KINDS);
+  assert.deepEqual(lines.slice(0, 8), [
+    '  --bundle DIR    the bundle',
+    '  --max-length N  positions; default: 128',
+    '  --share X       of the texts',
+    '  --head NAME     the layers:',
+    '                    dense (default)  one',
+    '                    linear           none',
+    '  --backend NAME  auto (default), wasm',
+    '  --patience N    epochs; default: never',
+  ]);
+  assert.equal(lines[8], '  --a-very-long-option-name FILE');
+  assert.match(lines[9], /^ {18}word word/);
+  assert.deepEqual(lines.slice(-2), ['  --force         replaces', '  -h, --help      prints this help']);
+  for (const line of lines) assert(line.length <= 100, line);
+});
+
+test('each kind of option parses its value, and names itself in an error', () => {
+  assert.deepEqual([KINDS.maxLength.parse('128', '--max-length'), KINDS.share.parse('1e-3', '--share')], [128, 0.001]);
+  assert.deepEqual([KINDS.head.parse('linear', '--head'), KINDS.force.parse('', '--force')], ['linear', true]);
+  for (const [key, typed, message] of /** @type {[keyof typeof KINDS, string, string][]} */ ([
+    ['maxLength', '2', 'Expected --x to be a whole number from 3 to 512, got `2`'],
+    ['maxLength', '3.5', 'Expected --x to be a whole number from 3 to 512, got `3.5`'],
+    ['patience', '1000001', 'Expected --x to be a whole number from 1 to 1000000, got `1000001`'],
+    ['share', '1', 'Expected --x to be a number between 0 and 1, got `1`'],
+    ['head', 'dens', 'Expected --x to be one of dense, linear, got `dens`; did you mean dense?'],
+  ])) {
+    assert.throws(() => KINDS[key].parse(typed, '--x'), new UserError(message));
+  }
+});
+
+test('a required option that is missing is named before any work', () => {
+  for (const [script, message] of [
+    ['encode', 'Expected --bundle and --out; try --help.'],
+    ['tokenize', 'Expected --bundle; try --help.'],
+    ['predict', 'Expected --model; try --help.'],
+    ['verify', 'Expected --bundle or --model; try --help.'],
+  ]) {
+    assert.deepEqual(command(script, []), { status: 2, stdout: '', stderr: `error: ${message}\n` });
+  }
+});
+
 test('--help prints the help, with any other options', () => {
   for (const script of ['train', 'predict', 'encode', 'tokenize', 'verify']) {
     const { status, stdout } = command(script, ['--frobnicate', '-h']);
     assert.equal(status, 0);
     assert.match(stdout, new RegExp(`node node_bridge/${script}\\.js`));
+    assert.match(stdout, /^ {2}-h, --help +prints this help$/m);
   }
 });
 

@@ -9,8 +9,8 @@ import { fileURLToPath } from 'node:url';
 
 import { ConfusionCounts } from '../../node_bridge/classifier/evaluation.js';
 import { renderTrainingPage } from '../../node_bridge/classifier/training_page.js';
-import { describeFailure } from '../../node_bridge/support/errors.js';
-import { toJsonLine, toPrintable, toPrintableLine } from '../../node_bridge/support/printing.js';
+import { CheckFailed, describeFailure, EnvironmentProblem, UserError } from '../../node_bridge/support/errors.js';
+import { toJsonLine, toPrintable, toPrintableLine } from '../../node_bridge/support/printable.js';
 import { writeToyBundle } from './toy_bundle.js';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -47,6 +47,18 @@ test('control characters in a text are escaped, and it stays in its line', () =>
   assert.equal(toPrintableLine('  ::error::x'), '  \\u003a:error::x');
   assert.equal(toPrintableLine('a ::b ##[error]c ##vso[task]d'), 'a ::b #\\u0023[error]c #\\u0023vso[task]d');
   for (const text of HOSTILE) assert.doesNotMatch(toPrintableLine(text), SEEN);
+});
+
+test('the message of an error is one line by itself, whatever names it holds', () => {
+  for (const Kind of [UserError, EnvironmentProblem, CheckFailed]) {
+    assert.equal(new Kind('a\n::error::x').message, 'a\\n::error::x');
+    assert.equal(new Kind('as it is').message, 'as it is');
+    for (const text of HOSTILE) assert.doesNotMatch(new Kind(`op ${text}`).message, SEEN);
+  }
+  // Nothing is cut, and a message that becomes part of another one stays the same.
+  const message = new UserError(`${'x'.repeat(5000)}\n`).message;
+  assert.equal(message, `${'x'.repeat(5000)}\\n`);
+  assert.equal(new UserError(message).message, message);
 });
 
 test('a long text keeps both ends', () => {
@@ -99,7 +111,7 @@ test('a stack is shown only on request', () => {
   writeFileSync(
     program,
     `import { runCommand } from ${JSON.stringify(join(root, 'node_bridge', 'support', 'command_line.js'))};
-    await runCommand({ help: '', options: {}, main: async () => { throw new TypeError('a\\n::error::b'); } });`,
+    await runCommand({ description: '', options: {}, main: async () => { throw new TypeError('a\\n::error::b'); } });`,
   );
   const { BERT_BRIDGE_DEBUG: _, ...env } = process.env;
   const plain = spawnSync(process.execPath, [program], { env, encoding: 'utf8' });
@@ -116,7 +128,7 @@ test('warnings of a library and unhandled rejections are cleaned too', () => {
   writeFileSync(
     program,
     `import { runCommand } from ${JSON.stringify(join(root, 'node_bridge', 'support', 'command_line.js'))};
-    await runCommand({ help: '', options: {}, main: async () => {
+    await runCommand({ description: '', options: {}, main: async () => {
       console.warn('op \\x1b[31m', '\\n::error::x');
       void Promise.reject(Object.assign(new Error('x'), { code: 'ENOSPC', path: '/d\\n::error::y' }));
       await new Promise((done) => setTimeout(done, 1000));

@@ -15,7 +15,7 @@ const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const program = join(root, 'node_bridge', 'train.js');
 const dir = mkdtempSync(join(tmpdir(), 'train-command-'));
 after(() => rmSync(dir, { recursive: true }));
-/** More texts than a window has. */
+/** More texts than a batch has. */
 const TEXTS = 1900;
 
 /** @type {string[]} */

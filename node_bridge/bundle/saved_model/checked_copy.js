@@ -7,14 +7,13 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, statS
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
+import { CHUNK_BYTES } from '../../support/checked_file.js';
 import { EnvironmentProblem, UserError } from '../../support/errors.js';
 import { writeAll } from '../../support/files.js';
 import { GRAPH_FILE } from './messages.js';
 import { digestOf, vet } from './vetting.js';
 
 const FOLDER = 'saved_model';
-/** How many bytes are copied at a time. */
-const CHUNK_BYTES = 2 ** 20;
 
 /** @typedef {import('../bundle.js').Bundle} Bundle */
 

@@ -6,10 +6,10 @@
  * the model's own files (file_ops.js). The hashes of a bundle do not help here: an attacker can write
  * any hash.
  */
-import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
 import { UserError } from '../../support/errors.js';
+import { sha256 } from '../../support/sha256.js';
 import { findMisplacedFileOps } from './file_ops.js';
 import { listAssets, GRAPH_FILE, listGraphs, readSavedModel } from './messages.js';
 
@@ -113,10 +113,8 @@ function isPlainPath(path) {
  * @param {Files} files by name, relative to the SavedModel's directory
  */
 export function digestOf(files) {
-  const whole = createHash('sha256');
   const names = Object.keys(files).sort((a, b) => comparePaths(a.split('/'), b.split('/')));
-  for (const name of names) whole.update(`${name}\0${files[name].sha256}\n`);
-  return whole.digest('hex');
+  return sha256(names.map((name) => `${name}\0${files[name].sha256}\n`).join(''));
 }
 
 /** @param {string[]} one @param {string[]} other */

@@ -130,7 +130,9 @@ for (const backend of ['wasm', 'cpu']) {
         return Array.from(x).reduce((sum, value, row) => sum + value * w[`${name}/kernel`][row * width + column], bias);
       });
     const rows = await classifier.probabilities(FEATURES);
+    assert.equal(rows.length, FEATURES.length);
     rows.forEach((row, i) => {
+      assert.equal(row.length, 3);
       const exps = layer(layer(FEATURES[i], 'hidden').map(Math.tanh), 'probabilities').map(Math.exp);
       const total = exps.reduce((a, b) => a + b, 0);
       row.forEach((p, index) => assert(Math.abs(p - exps[index] / total) < 1e-6));

@@ -76,6 +76,7 @@ test('the SavedModel gives Python’s outputs to the bit', native, async () => {
   const rows = await encoder.firstPosition(encodings);
   const { sequence_output: whole } = await encoder.run(encodings);
   const [, sequence, hidden] = whole.shape;
+  assert.equal(rows.length, encodings.length);
   rows.forEach((row, i) => assert.deepEqual(row, whole.data.slice(i * sequence * hidden, i * sequence * hidden + hidden)));
   encoder.dispose();
 });
@@ -199,5 +200,6 @@ test('training gives the same weights twice, and what wasm gives within 1e-4', n
   };
   const [first, second, wasm] = [await trained('native'), await trained('native'), await trained('wasm')];
   assert.deepEqual(first, second);
+  assert.deepEqual([first.length, first[0].length], [96, 3]);
   first.forEach((row, i) => row.forEach((value, j) => assert.ok(Math.abs(value - wasm[i][j]) < 1e-4)));
 });

@@ -44,7 +44,7 @@ def run(saved_model: Path, **feeds: Any) -> dict[str, np.ndarray]:
 
 
 def assert_close(got: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
-    assert set(got) == set(expected)
+    assert expected and set(got) == set(expected)
     for name, array in expected.items():
         assert got[name].dtype == np.float32
         assert got[name].shape == array.shape

@@ -293,6 +293,7 @@ def test_a_seal_is_the_same_in_both_languages(description: dict[str, Any], tmp_p
         python_errors("classifier", both, tmp_path),
         node_errors("classifier", both, tmp_path),
     ):
+        assert len(said) == len(both)
         assert said[0] == ""
         assert all("is not what its sha256 says" in one for one in said[1:])
 

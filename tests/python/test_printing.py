@@ -164,6 +164,7 @@ def test_step_summary_and_annotations_are_escaped(tmp_path, monkeypatch, text):
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     table = f"head\n{printing.printable(text)}\n```\n````\n<script>"
     lines = ci.annotate(result(text), table)
+    assert lines
     assert all(line.startswith("::error title=") and "\n" not in line for line in lines)
     assert all(not COMMANDS.search(line.replace("::error title=", "", 1)) for line in lines)
     summary = (tmp_path / "summary.md").read_text("utf-8")
@@ -172,6 +173,7 @@ def test_step_summary_and_annotations_are_escaped(tmp_path, monkeypatch, text):
     # In CommonMark a backslash before a punctuation character removes its special meaning.
     assert not re.search(r"(?<!\\)[<>|`*\[\]_#]", heading.removeprefix("### Parity of "))
     assert set(fence) == {"`"} and block[-1] == fence
+    assert "````" in block[:-1]
     assert not any(re.match(rf"`{{{len(fence)},}}", line) for line in block[:-1])
 
 

@@ -256,6 +256,7 @@ def test_marks_are_inside_their_panel(either: dict[str, Any]) -> None:
     panels = plots.stage_panels(either)
     assert [panel["stage"] for panel in panels] == ["sequence_output", "pooled_output"]
     for panel in panels:
+        assert panel["marks"]
         for mark in panel["marks"]:
             assert plots.LEFT <= mark["x"] <= plots.WIDTH - plots.RIGHT
             assert plots.TOP <= mark["y"] <= plots.HEIGHT - plots.BOTTOM

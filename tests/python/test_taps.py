@@ -108,6 +108,7 @@ def test_rewrites_do_not_change_taps(tmp_path):
     expected = run_taps(source, model_taps)
     asked = [graph.Endpoint(tap["node"], tf.float32, []) for tap in model_taps]
     got = replace(frozen, outputs=asked).run(FEEDS)
+    assert len(model_taps) == len(expected) > 0
     for tap in model_taps:
         np.testing.assert_allclose(got[tap["node"]], expected[tap["name"]], rtol=1e-4, atol=1e-4)
 

@@ -126,6 +126,7 @@ def test_types_and_offsets_are_hugging_faces(pair, text, other):
 def test_offsets_cover_what_the_token_came_from(pair, text):
     details = pair.node.details(text, specialTokens=False, maxLength=10**6)
     size = utf16_offsets(text)[-1]
+    assert len(details["offsets"]) == len(details["ids"])
     assert all(0 <= start < end <= size for start, end in details["offsets"])
 
 

@@ -181,4 +181,4 @@ def test_the_script_is_for_python_3_8_and_needs_no_package() -> None:
             else [alias.name for alias in node.names]
         )
     }
-    assert names <= {*sys.stdlib_module_names, "__future__"}
+    assert names and names <= {*sys.stdlib_module_names, "__future__"}

@@ -62,7 +62,7 @@ test('texts give the vectors of their ids; an element that is no text is named b
   await assert.rejects(encoder.encode([texts[0], /** @type {any} */ (7)]), /texts\[1\]: got 7/);
 });
 
-test('the tensor count stays flat', async () => {
+test('running the encoder leaves no tensors behind', async () => {
   await encoder.run(encodings);
   const before = tf.memory().numTensors;
   for (let i = 0; i < 3; i += 1) await encoder.run(encodings);

@@ -90,7 +90,7 @@ test('a token on several lines has the last id for bert, the first for the other
   assert.deepEqual(ids('tf-text'), [5, 8, 6]);
 });
 
-test('special tokens, pairs and types', () => {
+test('[CLS] and [SEP] are around each text, and the types of a pair are 0 and 1', () => {
   const tokenizer = toyTokenizer(['中', '文']);
   const plain = tokenizer.encode('中文');
   assert.deepEqual([...plain.ids], [2, 5, 6, 3]);
@@ -131,7 +131,7 @@ test("a pair is cut as the algorithm's library does it, joined at the end", () =
   assert.deepEqual([...joined.ids], [2, 5, 5, 5, 3, 6, 6, 6]);
 });
 
-test('offsets are in UTF-16 units, [0, 0] for added tokens', () => {
+test('offsets are in UTF-16 units, and [0, 0] for added tokens', () => {
   const tokenizer = toyTokenizer(['𠀀', '##b', '中']);
   const { tokens: found, offsets } = tokenizer.encodeWithTokens('𠀀b 中x', { pair: '中' });
   assert.deepEqual(found, ['[CLS]', '𠀀', '##b', '中', '[UNK]', '[SEP]', '中', '[SEP]']);

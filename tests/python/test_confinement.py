@@ -206,7 +206,7 @@ def test_messages_of_the_process_are_relayed(tmp_path: Path) -> None:
         assert isinstance(heard(odd)[1], EnvironmentProblem)
 
 
-def test_endless_line_and_silence_are_errors() -> None:
+def test_an_endless_line_and_a_silent_process_are_errors() -> None:
     ours, theirs = os.pipe()
     with os.fdopen(ours), os.fdopen(theirs, "wb"), pytest.raises(UserError, match="nothing came"):
         confinement.relay_messages(ours, 0, print, "m")

@@ -73,7 +73,7 @@ def test_next_command_resumes_the_download(
     assert cached_names(cache) == {".archive", ""}
 
 
-def test_date_is_used_with_a_weak_etag(host: Host) -> None:
+def test_a_download_with_a_weak_etag_is_resumed_by_its_date(host: Host) -> None:
     date = "Wed, 21 Oct 2020 07:28:00 GMT"
     host.headers = {"ETag": 'W/"weak"', "Last-Modified": date}
     host.cuts = [70_000]
@@ -189,7 +189,7 @@ def test_web_page_instead_of_a_file_is_refused(host: Host, cache: Path) -> None:
     assert not any(cache.iterdir())
 
 
-def test_page_about_a_file_has_a_hint(host: Host) -> None:
+def test_a_web_page_about_a_file_is_refused_with_the_usual_address(host: Host) -> None:
     with pytest.raises(UserError, match="got text/html.*often at http.*/raw/m.tar.gz"):
         hub.resolve(host.url("/blob/m.tar.gz"))
 
@@ -267,7 +267,9 @@ def test_changed_archive_is_unpacked_again(cache: Path, tmp_path: Path) -> None:
         hub.resolve(str(file), wanted)
 
 
-def test_command_passes_both_sha256_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sha256_options_reach_the_model_and_the_tokenizer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from export import __main__ as command
     from export import model
 

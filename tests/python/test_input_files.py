@@ -67,7 +67,7 @@ def test_missing_file_is_named_in_the_error(tmp_path: Path) -> None:
         ("\x00", "is no JSON"),
     ],
 )
-def test_damaged_json_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+def test_damaged_json_gives_one_error_line(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "config.json"
     file.write_text(text, "utf-8")
     with pytest.raises(UserError, match=message):

@@ -107,7 +107,7 @@ def test_an_input_that_does_not_reach_the_model_is_found(variant: str) -> None:
     assert [special for special, status in statuses(run).items() if status == "drift"] == [variant]
 
 
-def test_a_variant_without_nodes_answer_fails() -> None:
+def test_a_variant_that_node_did_not_answer_fails() -> None:
     run = node()
     del run.batches["types", 0]
     assert statuses(run)["types"] == "drift"

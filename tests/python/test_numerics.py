@@ -147,7 +147,7 @@ def test_masked_values_and_relative_rounding_cost_nothing():
     assert Cost.measure("layer_0/attention_scores", near, scores, np.array([[1, 0]])).largest == 0
 
 
-def test_costs_can_be_added_and_stored():
+def test_costs_are_summed_and_read_back_as_stored():
     both = Cost(1e-6, 2.0, 2) + Cost(3e-6, 6.0, 2)
     assert (both.largest, both.rms) == (3e-6, math.sqrt(2))
     assert math.isnan((both + Cost(math.nan, 1.0, 1)).largest)

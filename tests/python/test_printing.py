@@ -64,7 +64,7 @@ def test_everything_printed_is_cleaned():
     assert "\\u003a:z::no command" in behind.getvalue()
 
 
-def test_json_stays_the_same_json():
+def test_escaped_json_has_the_same_value():
     behind = io.StringIO()
     value = {text: [text] for text in HOSTILE if text != "\udc9b"}
     print(json.dumps(value, ensure_ascii=False, indent=1), file=printing.CleanStream(behind))
@@ -137,7 +137,7 @@ def test_every_command_cleans_its_output(path):
     assert 'print(f"error' not in code
 
 
-def test_error_of_another_folder_has_its_exit_code():
+def test_an_exception_with_an_exit_code_keeps_it():
     class Known(Exception):
         exit_code = 1
 

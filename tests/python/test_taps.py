@@ -77,7 +77,7 @@ def run_taps(source, model_taps):
 
 
 @pytest.mark.parametrize("architecture", ["bert", "albert", "electra"])
-def test_taps_of_each_layer_have_the_layer_s_values(architecture, tmp_path):
+def test_taps_have_the_values_of_their_layers(architecture, tmp_path):
     model = save_encoder_model(architecture, 3, tmp_path / "m")
     _, source, model_taps = load_with_taps(tmp_path / "m")
     assert [tap["name"] for tap in model_taps] == names(3)

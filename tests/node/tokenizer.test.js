@@ -52,6 +52,14 @@ test('marks are put in canonical order, up to a block, a letter or the edge of a
   assert.deepEqual(tokens(tokenizer, 'y x'), ['y', 'x']);
 });
 
+test('marks of one class keep their order', () => {
+  const tables = toyTables({ ranks: { x: 1, z: 1, y: 2 } });
+  const tokenizer = toyTokenizer(['a', '##xz', '##zx', '##zxy'], { tables });
+  assert.deepEqual(tokens(tokenizer, 'axz'), ['a', '##xz']);
+  assert.deepEqual(tokens(tokenizer, 'azx'), ['a', '##zx']);
+  assert.deepEqual(tokens(tokenizer, 'azyx'), ['a', '##zxy']);
+});
+
 test('tf-text-fast treats a space as a letter if a piece can continue', () => {
   const tables = toyTables({ spaces: ' \u2028', isolated: '中，' });
   const pieces = ['a', '\u2028', '##\u2028', '##b', '中'];
@@ -126,6 +134,10 @@ test("a pair is cut as the algorithm's library does it, joined at the end", () =
     assert.deepEqual(lengths(9, 9, other), [2, 3]);
     assert.deepEqual(lengths(10, 9, other), [3, 2]);
   }
+  // Its limit without the special tokens is unsigned: below zero it wraps around, and nothing is cut.
+  const bert = toyTokenizer(['中', '文'], { maxLength: 2, algorithm: 'bert' });
+  assert.deepEqual(lengths(3, 4, bert), [3, 4]);
+  assert.deepEqual(lengths(3, 4, toyTokenizer(['中', '文'], { maxLength: 3, algorithm: 'bert' })), [0, 0]);
   assert.equal(tokenizer.encode('中'.repeat(20)).ids.length, 8);
   const joined = tokenizer.encode('中中中', { pair: '文文文文', truncation: 'joined' });
   assert.deepEqual([...joined.ids], [2, 5, 5, 5, 3, 6, 6, 6]);

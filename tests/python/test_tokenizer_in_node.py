@@ -87,7 +87,8 @@ def test_ids_equal_the_reference_where_a_token_is_on_several_lines(tables_of, se
     ordinary = [token for token in lines if token not in SPECIAL_TOKENS.values()]
     may = ordinary if spec.algorithm == "chars" else lines
     for which, where in doubled:
-        lines.insert(where % (len(lines) + 1), may[which % len(may)])
+        # Not as the first line: a token that begins with U+FEFF would be a byte order mark there.
+        lines.insert(1 + where % len(lines), may[which % len(may)])
     pair = TokenizerPair(side, spec, vocab_from_lines(lines), tables)
     some = [text, *texts_from_alphabet(alphabet, 20, seed), *may[:9]]
     assert not pair.differences(some)

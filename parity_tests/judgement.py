@@ -177,7 +177,8 @@ def _run_flow(
     if flow.dtype != "float32" and parts["weights"].status == "pass":
         stored = reference.with_weights_of(contract.path)
         if stored is not None:
-            flow.storage = _compare_storage(stored, reference.run, flow.budgets)
+            picked = cases.read_cases(reference.cases)
+            flow.storage = compare_storage(stored, reference.run, picked, flow.budgets)
             flow.python, flow.dtype, flow.stored = stored, "float32", True
     if side.classifier is not None:
         sequence = contract.output_name("sequence_output")
@@ -295,12 +296,15 @@ def _unexplained_batch(rows: list[StageRow], picked: list[TextCase]) -> list[Tex
     return [case for case in picked if case.batch == batch] if batch else []
 
 
-def _compare_storage(stored: RunOutput, python: RunOutput, budgets: Budgets) -> list[StageRow]:
+def compare_storage(
+    stored: RunOutput, python: RunOutput, picked: list[TextCase], budgets: Budgets
+) -> list[StageRow]:
     """Measures how far Python's outputs move with the weights as the bundle stores them.
 
     Args:
         stored: Python's run with the stored weights.
         python: Python's run with the source's own weights.
+        picked: the cases of both runs.
         budgets: of the bundle's weight dtype.
     """
     rows = []
@@ -309,10 +313,10 @@ def _compare_storage(stored: RunOutput, python: RunOutput, budgets: Budgets) -> 
             row = StageRow("python", special_tokens, name, budgets.for_stage(name))
             for (kind, number), batch in python.batches.items():
                 if kind == special_tokens:
-                    mask = batch["attention_mask"]
-                    texts = [TextCase(i, number, "") for i in range(len(mask))]
+                    texts = [case for case in picked if case.batch == number]
                     got = stored.batches[kind, number][name]
-                    stages.compare_output(row, got, batch[name], texts, mask)
+                    stages.compare_output(row, got, batch[name], texts, batch["attention_mask"])
+            stages.require_comparison(row)
             row.status = "drift" if row.problems else "pass"
             rows.append(row)
     return rows

@@ -236,13 +236,18 @@ def judge_golden_answers(
     if got.shape != expected.shape:
         shapes = (list(got.shape), list(expected.shape))
         numbers.add_problem(make_problem("shape", *shapes, f"{backend}, golden answers"), set())
-    for i, label in enumerate(node.labels["added", 0]):
+    answered = node.labels.get(("added", 0), [])
+    for i, label in enumerate(labels):
         where = f"{backend}, golden text {i} “{shorten(texts[i][0])}”"
-        words.add_measures(i, Measures(compared=1))
-        if label != labels[i] and not is_undecided(expected[i], numbers.budget):
-            words.add_problem(
-                make_problem("values", repr(label), repr(labels[i]), f"label, {where}"), {i}
-            )
+        if i >= len(answered):
+            lengths = (f"{len(answered)} labels", len(labels))
+            words.add_problem(make_problem("shape", *lengths, where), {i})
+        else:
+            words.add_measures(i, Measures(compared=1))
+            if answered[i] != label and not is_undecided(expected[i], numbers.budget):
+                words.add_problem(
+                    make_problem("values", repr(answered[i]), repr(label), f"label, {where}"), {i}
+                )
         if got.shape == expected.shape:
             result = compare_arrays(got[i], expected[i], numbers.budget, f"probabilities, {where}")
             numbers.add_measures(i, result.measures)

@@ -21,7 +21,13 @@ from parity_tests.checks.compare import (
 )
 from parity_tests.checks.stages import StageRow
 from parity_tests.runners.runs import IDS, RunOutput
-from parity_tests.runners.variants import MASKED_INSIDE, REVERSED, TYPES, VARIANTS
+from parity_tests.runners.variants import (
+    MASKED_INSIDE,
+    REVERSED,
+    TYPES,
+    VARIANTS,
+    unclaimed_reasons,
+)
 
 STAGE = "invariances"
 CLAIM_TEXTS = {
@@ -35,6 +41,8 @@ CLAIM_TEXTS = {
     MASKED_INSIDE: "with masked positions inside the text, as Python",
     REVERSED: "with its tokens reversed, as Python",
 }
+REQUIRED = ("repeated", "tensors", "reordered", "masked", "alone")
+"""Pairs that a runner must answer unless the model lacks an input; `padded` needs room for it."""
 Feeds = Mapping[str, NDArray[Any]]
 
 
@@ -42,6 +50,8 @@ def judge_invariances(
     backend: str, node: RunOutput, python: RunOutput, budgets: Budgets
 ) -> list[StageRow]:
     """Compares every claim of the runs; each output within its own budget.
+
+    A pair that Node should have answered, but did not, has drifted.
 
     Args:
         backend: its name, for the rows.
@@ -59,7 +69,10 @@ def judge_invariances(
         number: batch for (special, number), batch in node.batches.items() if special == "pairs"
     }
     mask = node.batches.get((REVERSED, 0), {}).get("attention_mask")
-    for claim in dict.fromkeys(name.split("/")[0] for name in pairs.get(0, {})):
+    unclaimed = unclaimed_reasons(python.facts) if python.facts else {}
+    answered = [name.split("/")[0] for name in pairs.get(0, {})]
+    required = [claim for claim in REQUIRED if claim not in unclaimed]
+    for claim in dict.fromkeys([*answered, *required]):
         exact = claim in ("repeated", "tensors")
         budget = EXACT if exact else widest_budget(budgets, python.outputs())
         row = _invariance_row(backend, claim, budget)
@@ -120,7 +133,7 @@ def _compare_pair(
         mask: int32[texts, sequence] of the batch on the right.
         budgets: None where the two must be equal.
     """
-    right = _outputs_of_side(pairs[0], claim, "right")
+    right = _outputs_of_side(pairs.get(0, {}), claim, "right")
     lefts = {number: _outputs_of_side(batch, claim, "left") for number, batch in pairs.items()}
     lefts = {number: answers for number, answers in lefts.items() if answers}
     for number, left in lefts.items():

@@ -271,12 +271,17 @@ def _settle_rows(rows: list[StageRow]) -> None:
     """
     known: set[int] = set()
     for row in rows:
-        if row.measures.compared == 0 and not row.problems:
-            where = f"{row.stage}, {row.where()}"
-            row.add_problem(make_problem("nothing", "0 values", "at least one", where), set())
+        require_comparison(row)
         if row.problems:
             row.status = "downstream" if row.failing and row.failing <= known else "drift"
         known |= row.failing
+
+
+def require_comparison(row: StageRow) -> None:
+    """Adds a problem to a row that compared nothing: it must not pass."""
+    if row.measures.compared == 0 and not row.problems:
+        where = f"{row.stage}, {row.where()}"
+        row.add_problem(make_problem("nothing", "0 values", "at least one", where), set())
 
 
 # Tokens and labels.

@@ -290,6 +290,8 @@ def _count_positions(signature: Any) -> int:
     """Returns the rows of the model's position embedding.
 
     It is a variable, or in a frozen model a constant, with `position` in its name; 512 without one.
+    The exporter guesses by the same name, so that both can be wrong in the same way. That is no
+    check of the guess: only the runs of `_longest_text` are.
     """
     graph = signature.graph
     tables = [v.shape for v in graph.variables if "position" in v.name and len(v.shape) == 2]

@@ -85,7 +85,7 @@ test('train.js reports what it did, and new processes predict the same', () => {
   assert.ok(Math.abs(probabilities[0] + probabilities[1] - 1) < 1e-6);
 });
 
-test('pairs in the format of LCQMC, with three labels', () => {
+test('train.js and predict.js take pairs in the format of LCQMC, with three labels', () => {
   const rows = Array.from({ length: 12 }, (_, i) => ({ sentence1: `问题${i}`, sentence2: `答案${i}`, label: String(i % 3) }));
   const path = file('pairs.json', rows);
   const out = join(dir, 'pairs');
@@ -129,7 +129,7 @@ test('a damaged bundle is refused by the name of its file', () => {
   assertMistake(command('verify.js', ['--bundle', damaged]), /group1-shard2of2\.bin is missing/);
 });
 
-test('verify: a bundle passes its golden cases, and one with another vector does not', () => {
+test('verify.js passes a bundle that gives its golden cases, and fails one with another vector', () => {
   const good = command('verify.js', ['--bundle', bundle]);
   assert.equal(good.status, 0, good.stderr);
   assert.match(good.stdout, /^ids +equal +equal {2}ok$/m);
@@ -160,7 +160,7 @@ const BAD_DATA = [
   { name: 'broken JSON', rows: '{"text":"好","label":1}\n{"text":\n', message: /:2: broken JSON/ },
 ];
 for (const { name, rows, message } of BAD_DATA) {
-  test(`data: ${name}`, () => {
+  test(`train.js refuses this data and writes nothing: ${name}`, () => {
     const path = file('bad.jsonl', rows);
     const out = join(dir, 'bad');
     assertMistake(

@@ -77,6 +77,6 @@ test('with many labels the commonest confusions are printed', () => {
   );
 });
 
-test('the display width of wide, combining and plain characters', () => {
+test('the display width counts wide characters twice and combining characters not at all', () => {
   assert.deepEqual(['a', '好', 'ｱ', 'Ａ', 'é', 'e\u0301', '𠀀', '😀', '，'].map(displayWidth), [1, 2, 1, 2, 1, 1, 2, 2, 2]);
 });

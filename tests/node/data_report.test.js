@@ -72,8 +72,10 @@ test('few dev texts: the uncertainty of accuracy is reported', async () => {
   const { warnings } = await reported(GOOD, rows(10, 'x', 'c') + rows(10, 'y', 'd'));
   assert.match(warnings[0], /^only 20 dev texts: dev accuracy is uncertain by up to ±20\.1 points \(95 % interval\)$/);
   // scipy 1.17.1: binomtest(85, 100).proportion_ci(method='wilson'), and so on.
-  const near = (/** @type {number[]} */ got, /** @type {number[]} */ expected) =>
+  const near = (/** @type {number[]} */ got, /** @type {number[]} */ expected) => {
+    assert.equal(got.length, expected.length);
     got.forEach((value, i) => assert(Math.abs(value - expected[i]) < 1e-12, String(got)));
+  };
   near(wilsonInterval95(0.85, 100), [0.7671644040916763, 0.9069401471634337]);
   near(wilsonInterval95(0, 10), [0, 0.27753279986288926]);
   near(wilsonInterval95(1, 10), [0.7224672001371109, 1]);

@@ -26,6 +26,7 @@ before(async () => {
 
 test('ids, mask and types are Python’s', () => {
   const padded = encoder.pad(encodings);
+  assert.deepEqual(Object.keys(padded).sort(), ['attention_mask', 'input_ids', 'token_type_ids']);
   for (const [name, { shape, data }] of Object.entries(padded)) {
     assert.deepEqual({ dtype: 'I32', shape, data }, golden.tensors[name], name);
   }
@@ -45,6 +46,7 @@ test('firstPosition is position 0 of sequence_output', async () => {
   const rows = await encoder.firstPosition(encodings);
   const { sequence_output: whole } = await encoder.run(encodings);
   const [, sequence, hidden] = whole.shape;
+  assert.equal(rows.length, texts.length);
   rows.forEach((row, i) => {
     const start = i * sequence * hidden;
     assert.deepEqual(row, whole.data.slice(start, start + hidden));
@@ -60,7 +62,7 @@ test('texts give the vectors of their ids; an element that is no text is named b
   await assert.rejects(encoder.encode([texts[0], /** @type {any} */ (7)]), /texts\[1\]: got 7/);
 });
 
-test('the tensor count stays flat', async () => {
+test('running the encoder leaves no tensors behind', async () => {
   await encoder.run(encodings);
   const before = tf.memory().numTensors;
   for (let i = 0; i < 3; i += 1) await encoder.run(encodings);
@@ -100,6 +102,7 @@ test('poolings: the mean and [CLS] of sequence_output, pooled_output, and all po
   const [unit, again] = await encoder.encode(asked, { pooling: 'mean', normalize: true });
   assert.equal(unit, again);
   const norm = Math.hypot(...mean);
+  assert.equal(unit.length, hidden);
   unit.forEach((value, i) => assert.ok(Math.abs(value - mean[i] / norm) < 1e-7));
 });
 

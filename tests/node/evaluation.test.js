@@ -81,11 +81,14 @@ test('with more texts than fit in a batch each is counted once', async () => {
       });
     },
   };
-  const { confusion } = await evaluate(head, featuresInMemory(rows, 2), new Int32Array(count));
+  const targets = Int32Array.from({ length: count }, (_, i) => (i < count / 2 ? 0 : 1));
+  const { confusion, loss } = await evaluate(head, featuresInMemory(rows, 2), targets);
   assert.deepEqual(confusion.matrix, [
-    [6667, 13333],
-    [0, 0],
+    [3334, 6666],
+    [3333, 6667],
   ]);
+  // A wrong answer has the probability 0, which counts as 1e-7.
+  assert(Math.abs(loss - ((6666 + 3333) / count) * 7 * Math.log(10)) < 1e-9, String(loss));
   assert(Math.max(...asked) < count);
 });
 

@@ -109,6 +109,26 @@ for (const backend of ['wasm', 'cpu']) {
     assert.equal(tf.memory().numTensors, before);
   });
 
+  test(`${backend}: the figures of an epoch are means over texts, also if the last batch is smaller`, async () => {
+    await useBackend(backend);
+    /** @type {import('../../node_bridge/classifier/fitting.js').EpochFigures[]} */
+    const epochs = [];
+    // With the learning rate 0 the weights do not change, so that the means are those of the head itself.
+    const classifier = await trained({
+      epochs: 1,
+      batchSize: 16,
+      learningRate: 0,
+      onEpoch: async (/** @type {import('../../node_bridge/classifier/fitting.js').EpochFigures} */ epoch) => {
+        epochs.push(epoch);
+      },
+    });
+    const { accuracy, loss } = await evaluate(classifier, featuresInMemory(FEATURES, HIDDEN), TARGETS);
+    assert.notEqual(FEATURES.length % 16, 0);
+    assert(Math.abs(epochs[0].loss - loss) < 1e-5, `got ${epochs[0].loss}, expected ${loss}`);
+    assert(Math.abs(epochs[0].accuracy - accuracy) < 1e-6, `got ${epochs[0].accuracy}, expected ${accuracy}`);
+    classifier.dispose();
+  });
+
   test(`${backend}: a seed gives the same bytes again, another seed gives others`, async () => {
     await useBackend(backend);
     const bytes = async (/** @type {number} */ seed) => {
@@ -130,7 +150,9 @@ for (const backend of ['wasm', 'cpu']) {
         return Array.from(x).reduce((sum, value, row) => sum + value * w[`${name}/kernel`][row * width + column], bias);
       });
     const rows = await classifier.probabilities(FEATURES);
+    assert.equal(rows.length, FEATURES.length);
     rows.forEach((row, i) => {
+      assert.equal(row.length, 3);
       const exps = layer(layer(FEATURES[i], 'hidden').map(Math.tanh), 'probabilities').map(Math.exp);
       const total = exps.reduce((a, b) => a + b, 0);
       row.forEach((p, index) => assert(Math.abs(p - exps[index] / total) < 1e-6));

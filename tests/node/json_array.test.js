@@ -22,7 +22,7 @@ const VALUES = [
   { 'key]': null },
 ];
 
-test('elements are those that JSON.parse gives, wherever the chunks end', async () => {
+test('elements equal those of JSON.parse, wherever the chunks end', async () => {
   for (const text of [JSON.stringify(VALUES), JSON.stringify(VALUES, null, 2), `\r\n [ ${JSON.stringify(VALUES[0])}\t]\n\n`]) {
     for (const size of [1, 2, 3, 7, 64, text.length]) {
       const got = (await elements(text, size)).map(({ content }) => JSON.parse(content));
@@ -32,7 +32,7 @@ test('elements are those that JSON.parse gives, wherever the chunks end', async 
   for (const empty of ['[]', ' [\n ] ']) assert.deepEqual(await elements(empty, 1), []);
 });
 
-test('each with the line where it begins', async () => {
+test('each element has the line where it begins', async () => {
   for (const size of [1, 5, 100]) {
     const found = await elements('\n[\n {"a":\n1},\n\n {"b":2}, {"c":3}]\n', size);
     assert.deepEqual(
@@ -42,7 +42,7 @@ test('each with the line where it begins', async () => {
   }
 });
 
-test('an array that does not end, or after which something comes', async () => {
+test('an array that does not end, or has more text after its end, is refused', async () => {
   for (const text of ['[', '[{"a":1}', '[{"a":1},\n{"b":"]', '[{"a":[1]}\n']) {
     await assert.rejects(elements(text, 2), /a\.json:\d: the JSON array does not end/);
   }

@@ -97,10 +97,10 @@ const AS_THEY_ARE = [
   ['Chinese names', '评论,标签\n好书,1\n坏书,0\n', SINGLE],
 ];
 for (const [name, content, expected] of AS_THEY_ARE) {
-  test(`as it is: ${name}`, async () => assert.deepEqual((await load(content)).rows, expected));
+  test(`read without options: ${name}`, async () => assert.deepEqual((await load(content)).rows, expected));
 }
 
-test('which columns were taken is said where they have other names, or others stand beside them', async () => {
+test('a message names the columns that were taken if their names are unusual or there are others', async () => {
   assert.deepEqual((await load('qid\tlabel\ttext_a\n0\t1\t好书\n')).said, [
     'FILE: takes `text_a` as text, `label`; not used: qid',
   ]);
@@ -110,7 +110,7 @@ test('which columns were taken is said where they have other names, or others st
   ]);
 });
 
-test('no header: the order of the columns is an option', async () => {
+test('an option sets the order of the columns of a file without a header', async () => {
   const data = { hasHeader: false };
   assert.deepEqual((await load('好书\t书好\t1\n好书\t坏\t0\n', { ...data, columns: 'sentence1,sentence2,label' })).rows, PAIRS);
   assert.deepEqual((await load('1\t好书\n0\t坏书\n', { ...data, columns: 'label,text' })).rows, SINGLE);
@@ -124,7 +124,7 @@ test('no header: the order of the columns is an option', async () => {
   ]);
 });
 
-test('a review that begins with a bracket is no JSON', async () => {
+test('a text that begins with a bracket is not read as JSON', async () => {
   for (const text of ['[微笑]好书', '{好}书', '【好】书']) {
     assert.deepEqual((await load(`${text}\t1\n坏书\t0\n`, { hasHeader: false, columns: 'text,label' })).rows[0], [text, '1']);
   }

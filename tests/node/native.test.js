@@ -76,11 +76,12 @@ test('the SavedModel gives Python’s outputs to the bit', native, async () => {
   const rows = await encoder.firstPosition(encodings);
   const { sequence_output: whole } = await encoder.run(encodings);
   const [, sequence, hidden] = whole.shape;
+  assert.equal(rows.length, encodings.length);
   rows.forEach((row, i) => assert.deepEqual(row, whole.data.slice(i * sequence * hidden, i * sequence * hidden + hidden)));
   encoder.dispose();
 });
 
-test('a bundle without one runs its GraphModel, and says what would be faster', native, async () => {
+test('a bundle without a SavedModel runs its GraphModel, and says what would be faster', native, async () => {
   const encoder = await Encoder.load(changed('graph', withoutSavedModel), { backend: 'native' });
   assert.match(encoder.notice, /not exported --with-saved-model/);
   await assertGolden(encoder, 1e-5);
@@ -107,7 +108,7 @@ test('auto takes native where it works', native, async () => {
   assert.match(version, /^TF\.js 4\.\d+\.\d+, TensorFlow \d+\.\d+\.\d+$/);
 });
 
-test('a SavedModel that this TensorFlow does not load: a warning, and the GraphModel', native, async () => {
+test('where TensorFlow does not load the SavedModel, there is a warning and the GraphModel runs', native, async () => {
   // Another op that computes, with the attributes of the first.
   const odd = changed('odd', (dir) => {
     const path = join(dir, GRAPH);
@@ -149,7 +150,7 @@ test('a SavedModel with an op outside the list is refused, though it was sealed 
   encoder.dispose();
 });
 
-test('a SavedModel of another contract: a warning, and the GraphModel', native, async () => {
+test('where the SavedModel has another contract, there is a warning and the GraphModel runs', native, async () => {
   const other = changed('other', (dir) => {
     const path = join(dir, GRAPH);
     writeFileSync(
@@ -199,5 +200,6 @@ test('training gives the same weights twice, and what wasm gives within 1e-4', n
   };
   const [first, second, wasm] = [await trained('native'), await trained('native'), await trained('wasm')];
   assert.deepEqual(first, second);
+  assert.deepEqual([first.length, first[0].length], [96, 3]);
   first.forEach((row, i) => row.forEach((value, j) => assert.ok(Math.abs(value - wasm[i][j]) < 1e-4)));
 });

@@ -75,7 +75,7 @@ const MISTAKES = /** @type {[string, string[], RegExp][]} */ ([
   ['verify', ['--bundle', NOWHERE, '--backend', 'webgpu'], /--backend to be one of auto, native, wasm, cpu, got `webgpu`/],
 ]);
 for (const [script, args, message] of MISTAKES) {
-  test(`${script}.js ${args.map((arg) => arg.replace(dir, '').replace(root, '')).join(' ')}`, () => {
+  test(`refused with one error line: ${script}.js ${args.map((arg) => arg.replace(dir, '').replace(root, '')).join(' ')}`, () => {
     const { status, stdout, stderr } = command(script, args);
     assert.deepEqual([status, stdout], [2, '']);
     assert.match(stderr, /^error: [^\n]+\n$/);
@@ -152,7 +152,7 @@ test('--help prints the help, with any other options', () => {
   }
 });
 
-test('the nearest name: a typing mistake, another spelling, a beginning; nothing if no name is near', () => {
+test('the nearest name is found for a typing mistake, another spelling or a beginning, and none if no name is near', () => {
   const known = ['maxLength', 'workers', 'top', 'bundle'];
   assert.deepEqual(
     ['max_length', 'maxlenght', 'worker', 'topk', 'tpo', 'bun', 'constructor', 'learningRate', ''].map((name) =>

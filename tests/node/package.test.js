@@ -66,6 +66,7 @@ test('a TypeScript program needs only the exports of the package, and gets Pytho
     const worst = first.reduce((most, value, i) => Math.max(most, Math.abs(value - got.vectors[row][i])), 0);
     assert.ok(worst <= 1e-5, `text ${row}: got max |Δ| ${worst}, expected at most 1e-5`);
   });
+  assert.equal(got.norms.length, texts.length);
   got.norms.forEach((/** @type {number} */ norm) => assert.ok(Math.abs(norm - 1) < 1e-6));
   assert.deepEqual(got.shapes.sequence_output, sequence.shape);
   assert.deepEqual(got.tokens, ['[CLS]', '这', '本', '[SEP]']);

@@ -98,7 +98,7 @@ const LINES = [
   { line: '{"text":"坏书"}' },
 ];
 
-test('--jsonl: each kind of broken line', () => {
+test('--jsonl: each kind of broken line gives an error with its line number', () => {
   const { status, rows, stderr } = predict(single, LINES.map(({ line }) => `${line}\n`).join(''), '--jsonl');
   assert.equal(status, 2);
   assert.equal(rows.length, LINES.length);

@@ -66,7 +66,7 @@ test('an array gives an array in its order; equal texts are encoded once', async
   assert.deepEqual(await classifier.predict([]), []);
 });
 
-test('a pair in either form', async () => {
+test('a pair is given as `text` and `pair`, or as `sentence1` and `sentence2`', async () => {
   const { classifier } = toyClassifier('pair');
   const first = await classifier.predict({ sentence1: '好', sentence2: '好' });
   const second = await classifier.predict({ text: '好', pair: '好' });

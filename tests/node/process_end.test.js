@@ -106,7 +106,7 @@ test('predict.js with workers ends after the classifier was refused', async () =
 });
 
 for (const workers of ['1', '3']) {
-  test(`a program that never disposes of its classifier, workers: ${workers}`, async () => {
+  test(`a program that never disposes of its classifier ends, workers: ${workers}`, async () => {
     assertEnded(await program(``, workers), 0);
     assertEnded(await program(`await classifier.predict('好');`, workers), 0);
     const often = await program(
@@ -119,7 +119,7 @@ for (const workers of ['1', '3']) {
     assert.match(often.stdout, /texts\[0\]: got 7/);
   });
 
-  test(`a program that leaves a stream halfway, workers: ${workers}`, async () => {
+  test(`a program that leaves a stream halfway ends, workers: ${workers}`, async () => {
     const endless = await program(
       `async function* texts() { for (let i = 0; ; i += 1) yield '好'.repeat(i % 9); }
        for await (const { text } of classifier.stream(texts())) if (text.length === 5) break;
@@ -134,7 +134,7 @@ for (const workers of ['1', '3']) {
     assertEnded(await program(chunks, workers, '好'), 0);
   });
 
-  test(`a program that fails, workers: ${workers}`, async () => {
+  test(`a program that fails ends with its error, workers: ${workers}`, async () => {
     const thrown = await program(`await classifier.predict(['好', null]);`, workers);
     assertEnded(thrown);
     assert.match(thrown.stderr, /texts\[1\]: got null/);

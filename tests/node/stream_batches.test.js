@@ -36,7 +36,7 @@ test('a fast source gives full batches in order; the last batch has the rest', a
   for await (const batch of streamBatches([], 10)) assert.fail(`got ${batch}`);
 });
 
-test('items are passed on before the next item comes', async () => {
+test('items are passed on without waiting for the next item', async () => {
   let release = () => {};
   const gate = () => new Promise((/** @type {(value?: undefined) => void} */ resolve) => (release = resolve));
   const source = new Source();

@@ -133,7 +133,7 @@ test('trains on texts, each distinct one encoded once; predicts the same probabi
 });
 
 for (const head of ['linear', 'bilstm']) {
-  test(`${head}: pairs, and any number of labels`, async () => {
+  test(`${head}: learns pairs and more than two labels`, async () => {
     await useBackend('wasm');
     const rows = Array.from({ length: 120 }, (_, i) => {
       const kind = i % 3;

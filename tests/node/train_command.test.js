@@ -323,7 +323,7 @@ const MISTAKES = /** @type {[string[], RegExp][]} */ ([
   [['--workers', '0'], /--workers to be a whole number from 1/],
 ]);
 for (const [more, message] of MISTAKES) {
-  test(`a mistake: ${more.join(' ')}`, () => {
+  test(`train.js refuses ${more.join(' ')} with one error line`, () => {
     // It replaces the usual value, since an option that is there twice is an error of its own.
     const usual = args('mistaken');
     const at = usual.indexOf(more[0]);

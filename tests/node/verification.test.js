@@ -19,6 +19,13 @@ test('values within atol + rtol·|expected| are close, and the largest differenc
   assert.equal(compareTensors(of([1.5, 3]), of([1, 2]), BUDGET).maxAbs, 1);
 });
 
+test('the relative tolerance depends only on the expected value', () => {
+  const relative = { atol: 0, rtol: 2 ** -10 };
+  assert(compareTensors(of([1025]), of([1024]), relative).close);
+  // 1/1024 of 1024 is 1, 1/1024 of 1023 is less.
+  assert(!compareTensors(of([1024]), of([1023]), relative).close);
+});
+
 test('a failure names the value that is furthest over its budget', () => {
   const got = { shape: [2, 2], data: Float32Array.of(1000.9, 0, 0, 0.5) };
   const expected = { shape: [2, 2], data: Float32Array.of(1000, 0, 0, 0.25) };

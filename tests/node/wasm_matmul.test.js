@@ -22,7 +22,7 @@ for (const batch of [[], [1], [3]]) {
     [false, true],
     [true, true],
   ]) {
-    test(`batch [${batch}], transposed ${transposeA}, ${transposeB}`, () => {
+    test(`matMul on wasm equals a plain sum: batch [${batch}], transposed ${transposeA}, ${transposeB}`, () => {
       const [m, k, n] = [5, 7, 4];
       const a = numbers([...batch, ...(transposeA ? [k, m] : [m, k])], 3);
       const b = numbers([...batch, ...(transposeB ? [n, k] : [k, n])], 5);

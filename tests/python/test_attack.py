@@ -59,7 +59,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_each_fault_is_found(name: str, tmp_path: Path) -> None:
+def test_each_wrong_behaviour_of_a_command_is_reported(name: str, tmp_path: Path) -> None:
     code, fault = FAULTS[name]
     seconds = 1.0 if name == "a hang" else 60.0
     outcome = attempt_case(HostileCase(name, python(code), seconds=seconds), tmp_path / "case")

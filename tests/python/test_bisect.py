@@ -141,6 +141,7 @@ def test_a_damaged_op_is_named(named, tmp_path):
 
     code, result = bisect(damaged(graph, tmp_path / "g", change), model, "--backend", "cpu")
     assert (code, result["node"], result["op"]) == (1, name, "LogSoftmax")
+    assert result["inputs"]
     assert set(result["inputs"].values()) <= {"equal", "not compared"}
 
 

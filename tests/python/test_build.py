@@ -44,7 +44,7 @@ def run(saved_model: Path, **feeds: Any) -> dict[str, np.ndarray]:
 
 
 def assert_close(got: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
-    assert set(got) == set(expected)
+    assert expected and set(got) == set(expected)
     for name, array in expected.items():
         assert got[name].dtype == np.float32
         assert got[name].shape == array.shape
@@ -92,7 +92,7 @@ def test_checkpoint_without_a_pooler_has_no_pooled_output(
         assert_close(run(out, input_ids=IDS, attention_mask=ones, token_type_ids=zeros), expected)
 
 
-def test_named_contract_of_the_first_layer(tmp_path: Path):
+def test_named_contract_of_the_first_layer_equals_numpy(tmp_path: Path):
     made = publisher("electra", "hf")
     source = made.write(tmp_path / "checkpoint")
     out = tmp_path / "out"
@@ -144,7 +144,7 @@ def expected_of(encoder: Encoder, ids: np.ndarray) -> dict[str, np.ndarray]:
     return expected | {"embedding_output": encoder.embeddings(ids, zeros).numpy()}
 
 
-def test_seeded_string_tokens_with_four_outputs(small: EncoderConfig, tmp_path: Path):
+def test_a_seeded_model_of_string_tokens_has_four_outputs(small: EncoderConfig, tmp_path: Path):
     encoder = seeded_encoder(small, "toy", 5)
     save_string_tokens(encoder, vocab(), tmp_path)
     expected = expected_of(encoder, IDS)
@@ -168,7 +168,9 @@ def test_seeded_string_tokens_with_four_outputs(small: EncoderConfig, tmp_path: 
     }
 
 
-def test_string_tokens_with_three_outputs_and_two_vocabs(small: EncoderConfig, tmp_path: Path):
+def test_two_models_of_string_tokens_in_one_process_use_their_own_vocabs(
+    small: EncoderConfig, tmp_path: Path
+):
     encoder = seeded_encoder(small, "toy", 5)
     swapped = parse_vocab(vocab().raw.replace("你\n好".encode(), "好\n你".encode()), "vocab.txt")
     save_string_tokens(encoder, vocab(), tmp_path / "one", 3)

@@ -142,7 +142,9 @@ def test_the_contract_lists_every_file(embedded: Embedded) -> None:
     assert document["trained"] is False
 
 
-def test_saved_model_in_the_bundle_is_the_source_s(embedded: Embedded, tmp_path: Path) -> None:
+def test_the_saved_model_of_a_bundle_has_the_bytes_of_the_source(
+    embedded: Embedded, tmp_path: Path
+) -> None:
     names = {name for name in files_in(embedded.bundle) if name.startswith("saved_model/")}
     variables = {f"variables/variables.{end}" for end in ("index", "data-00000-of-00001")}
     # Without the fingerprint, which differs between two saves, and Keras's metadata.

@@ -75,7 +75,8 @@ def test_pairs_of_a_data_file_remain_pairs_and_are_also_cut() -> None:
     assert picked[0].pair is None, "the blank one"
     whole = {Text(case.text, case.pair) for case in picked if case.max_length is None}
     assert len(whole - {Text(" ")}) == 16 and whole - {Text(" ")} <= set(texts)
-    assert all(case.pair for case in picked if case.max_length == PAIR_LENGTH)
+    cut = [case for case in picked if case.max_length == PAIR_LENGTH]
+    assert cut and all(case.pair for case in cut)
 
 
 def test_a_single_text_makes_a_pair() -> None:

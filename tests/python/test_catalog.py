@@ -90,7 +90,7 @@ def test_published_size_fits_the_configuration(entry) -> None:
     assert 0.86 <= packed <= 0.985
 
 
-def test_equal_groups_are_equal_builds() -> None:
+def test_models_of_one_group_have_the_same_configuration_and_contract() -> None:
     builds: dict[str, object] = {}
     for entry in read_entries():
         config = encoder_config_of(entry) if entry.configuration else None
@@ -101,7 +101,7 @@ def test_equal_groups_are_equal_builds() -> None:
     assert len(set(same)) == 1
 
 
-def test_every_name_is_a_handle() -> None:
+def test_every_model_is_found_by_its_name_and_contract() -> None:
     assert len({e.name for e in read_entries()}) == len(read_entries()) == 42
     newest, older = find_entry("albert_tiny"), find_entry("albert_tiny@tokens-4")
     assert newest is not None and older is not None
@@ -124,7 +124,7 @@ def test_every_url_is_https_and_unique() -> None:
     assert moved[0].known["url"] == moved[0].mark == "a"
 
 
-def test_every_fact_has_a_mark() -> None:
+def test_every_fact_is_marked_as_documented_historic_or_assumed() -> None:
     for entry in read_entries():
         expected = {"inputs", "outputs", "url"} | (
             {"configuration"} if entry.configuration else set()
@@ -134,14 +134,16 @@ def test_every_fact_has_a_mark() -> None:
     assert {e.mark for e in read_entries() if e.contract.startswith("tokens")} == {"h"}
 
 
-def test_tokenizer_has_no_encoder() -> None:
+def test_a_tokenizer_of_the_catalog_has_no_encoder_configuration() -> None:
     entry = find_entry("bert_tokenizer_chinese")
     assert entry is not None
     with pytest.raises(UserError, match="is a tokenizer"):
         encoder_config_of(entry)
 
 
-def test_name_leads_to_its_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_name_of_the_catalog_is_downloaded_from_its_address(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     asked = []
 
     def dead(url: str, *_: object) -> Path:
@@ -158,7 +160,7 @@ def test_name_leads_to_its_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     ]
 
 
-def test_directory_of_that_name_comes_first(
+def test_a_directory_has_priority_over_a_name_of_the_catalog(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "albert_tiny").mkdir()

@@ -77,7 +77,7 @@ def test_encoder_equals_numpy_on_the_publishers_names(family: str, form: str, tm
         ("bert", "hf", "gelu_accurate", "gelu_tanh"),
     ],
 )
-def test_activation_means_what_its_publisher_means(
+def test_gelu_is_the_formula_of_the_publishers_own_code(
     family: str, form: str, act: str, meant: str, tmp_path: Path
 ):
     made = publisher(family, form, act=act)
@@ -87,7 +87,9 @@ def test_activation_means_what_its_publisher_means(
 
 
 @pytest.mark.parametrize(("family", "form"), [("albert", "tf1"), ("electra", "tf1")])
-def test_equal_widths_have_no_projection(family: str, form: str, tmp_path: Path):
+def test_embeddings_as_wide_as_the_layers_need_no_projection(
+    family: str, form: str, tmp_path: Path
+):
     made = publisher(family, form)
     made.config["embedding_size"] = HIDDEN
     del made.parts["projection"]
@@ -96,7 +98,7 @@ def test_equal_widths_have_no_projection(family: str, form: str, tmp_path: Path)
     assert_equal_outputs(open_checkpoint(made.write(tmp_path)), made)
 
 
-def test_bare_encoder_without_prefix(tmp_path: Path):
+def test_variables_without_the_prefix_of_the_encoder_are_read(tmp_path: Path):
     made = publisher("bert", "hf")
     bare = {name.removeprefix("bert."): array for name, array in made.arrays.items()}
     made = replace(made, parts=BARE_BERT_HF, arrays=bare)
@@ -400,7 +402,9 @@ def test_pickles_are_never_opened(name: str, files: str, tmp_path: Path):
     assert not Path("/tmp/opened").exists()
 
 
-def test_the_remedy_for_pickles_is_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_command_that_an_error_recommends_converts_a_pickle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """Uses a fake torch; the command writes all tensors of the shards, shared or not."""
     shared = np.arange(6, dtype=np.float32).reshape(2, 3)
     shards: dict[str, dict[str, Any]] = {"1": {"state_dict": {"a": shared, "step": 7}}, "2": {}}

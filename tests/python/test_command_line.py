@@ -49,7 +49,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("folder", "typed", "said"), MISTAKES, ids=lambda value: str(value))
-def test_wrong_option_is_one_line_with_a_suggestion(folder, typed, said, capsys):
+def test_a_wrong_option_gives_one_error_line_with_a_suggestion(folder, typed, said, capsys):
     main = importlib.import_module(f"{folder}.__main__").main
     try:
         code = main(typed.split())

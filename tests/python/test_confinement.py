@@ -74,6 +74,8 @@ tried(lambda: socket.create_connection(("127.0.0.1", 9)))
 """
     said = run_code_confined(code, tmp_path / "scratch", tmp_path / "own").split()
     assert said[:2] == ["done", "done"]
+    assert len(said) == code.count("\ntried("), said
+    # EPERM or EACCES.
     assert set(said[2:]) <= {"1", "13"}, said
     assert (tmp_path / "other" / "file").exists()
 
@@ -113,7 +115,8 @@ def run_export(model: Path, out: Path, *options: str) -> subprocess.CompletedPro
     vocab.write_text(VOCAB, encoding="utf-8")
     command = [sys.executable, "-m", "export", "model", str(model), "--vocab", str(vocab)]
     command += ["--tokenizer", "chars", "--out", str(out), *options]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    # The timeout only ends a test that hangs.
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
 
 
 class NeverReady(untrusted_models.WritesWhenLoaded):
@@ -149,13 +152,11 @@ def test_endless_or_huge_model_is_stopped_with_one_line(
     make: Callable[[Path], Path], options: tuple[str, ...], code: int, said: str, tmp_path: Path
 ) -> None:
     model = make(tmp_path / "m")
-    start = time.monotonic()
     done = run_export(model, tmp_path / "out", *options)
     *_, last = done.stderr.splitlines()
     assert (done.returncode, last.startswith("error: ")) == (code, True), done.stderr
     assert said in last
     assert "Traceback" not in done.stderr
-    assert time.monotonic() - start < 300
     assert not (tmp_path / "out").exists()
     assert not list(tmp_path.glob(".out*"))
 
@@ -174,12 +175,13 @@ def test_a_confined_export_gives_the_same_bundle(tmp_path: Path) -> None:
     export_model(request, tmp_path / "own", lambda line: None)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {path.name for path in (tmp_path / "own").iterdir()}
+    assert {"model.json", "bundle.json", "golden.safetensors", "vocab.txt"} < names
     # The numbers of the graph's nodes depend on what else the process has loaded.
     for name in names - {"model.json", "bundle.json", "golden.safetensors"}:
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "own" / name).read_bytes()
     # Its metadata has the sha256 of model.json.
     one, other = (load_file(tmp_path / place / "golden.safetensors") for place in ("out", "own"))
-    assert one.keys() == other.keys()
+    assert one and one.keys() == other.keys()
     assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
@@ -204,7 +206,7 @@ def test_messages_of_the_process_are_relayed(tmp_path: Path) -> None:
         assert isinstance(heard(odd)[1], EnvironmentProblem)
 
 
-def test_endless_line_and_silence_are_errors() -> None:
+def test_an_endless_line_and_a_silent_process_are_errors() -> None:
     ours, theirs = os.pipe()
     with os.fdopen(ours), os.fdopen(theirs, "wb"), pytest.raises(UserError, match="nothing came"):
         confinement.relay_messages(ours, 0, print, "m")
@@ -249,7 +251,7 @@ def test_job_is_equal_after_encoding_and_decoding(tmp_path: Path) -> None:
 
 
 def test_the_process_ends_with_its_parent(tmp_path: Path) -> None:
-    code = "import time; print('started', flush=True); time.sleep(60)"
+    code = "import time; print('started', flush=True); time.sleep(3600)"
     command = confinement.confined_command(["-c", code], AllowedPaths(tmp_path))
     parent = (
         "import subprocess, sys, json; p = subprocess.Popen(json.loads(sys.argv[1]), "
@@ -263,7 +265,8 @@ def test_the_process_ends_with_its_parent(tmp_path: Path) -> None:
         assert process.stdout is not None
         child = int(process.stdout.readline())
         process.kill()
-    for _ in range(100):
+    # It ends at once; five minutes are for a busy machine.
+    for _ in range(3000):
         try:
             state = Path(f"/proc/{child}/stat").read_text().rpartition(") ")[2]
         except OSError:

@@ -34,7 +34,9 @@ def test_every_row_of_the_catalog_has_a_build():
 
 
 def test_rows_that_share_a_build_are_the_same_model():
-    for group in entries_by_build():
+    groups = entries_by_build()
+    assert groups
+    for group in groups:
         assert len({(entry.configuration, entry.contract) for entry in group}) == 1
 
 

@@ -86,6 +86,7 @@ def test_loops_and_branches_are_removed(function, length):
     frozen, plain = freeze_function(lambda ids: {"out": function(ids)}, [TABLE, KERNEL], IDS)
     assert not FUNCTIONAL & {node.op for node in frozen.graph_def.node}
     # A variable that several rounds read is one weight, with the variable's name.
+    assert "weights/table" in frozen.weights
     assert set(frozen.weights) <= {"weights/table", "weights/kernel"}
     ids = GENERATOR.integers(0, 7, (2, length)).astype(np.int32)
     expected = plain(tf.constant(ids))["out"].numpy()

@@ -62,7 +62,7 @@ def test_unexpected_error_names_its_source_line(
     assert error.count("\n") == 1
 
 
-def test_full_disk_behind_stdout_is_one_line() -> None:
+def test_a_full_disk_behind_stdout_gives_one_error_line() -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "export", "catalog"],

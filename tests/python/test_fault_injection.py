@@ -160,6 +160,7 @@ def altered(target: Target) -> list[str]:
 def assert_sealed(place: Path, seal: str) -> None:
     """Checks that every file has the size and the hash of the contract."""
     files = json.loads((place / seal).read_text(encoding="utf-8"))["files"]
+    assert files
     for name, entry in files.items():
         data = (place / name).read_bytes()
         assert entry == {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}

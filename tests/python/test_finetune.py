@@ -210,7 +210,7 @@ def test_losses_are_compared_to_the_last_bit() -> None:
         experiments.count_equal_steps([0.5, almost], [0.5, 0.5])
 
 
-def test_node_s_own_training_gives_a_row(embedded: Embedded, tmp_path: Path) -> None:
+def test_training_in_node_gives_a_row(embedded: Embedded, tmp_path: Path) -> None:
     row = experiments.run_node_frozen(setting(embedded.root, tmp_path), "wasm")
     assert [epoch["epoch"] for epoch in row.history] == [1, 2]
     assert 0 <= row.best["dev_accuracy"] <= 1
@@ -297,7 +297,7 @@ def test_a_failing_process_is_reported(
         (["--root", os.devnull], "does not exist; `nox -s export` makes it"),
     ],
 )
-def test_a_user_error_is_one_line(
+def test_a_user_error_gives_one_error_line(
     embedded: Embedded, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
     root = [] if "--root" in arguments else ["--root", str(embedded.root)]

@@ -1,13 +1,17 @@
 """The heads in float64, compared with Keras's own layers, and invalid heads."""
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tf_keras
 
+from numerics.budgets import Cost
 from parity_tests.checks.head import Head
+from parity_tests.runners.runs import RunOutput
 from support.contracts import seal_description
 from support.errors import UserError
 from tests.hostile.contracts import classifier_description
@@ -41,6 +45,34 @@ def test_a_head_equals_keras_with_the_same_weights(kind: str) -> None:
     # Values at masked positions do not matter to a head.
     np.testing.assert_allclose(head.probabilities(sequence, mask), expected, atol=1e-6)
     assert expected.std() > 0.01
+
+
+def test_the_cost_of_the_probabilities_is_that_of_the_vectors_through_the_head() -> None:
+    """With logits x and −x the probability is 1 / (1 + e^(−2x)), whose slope at 0 is 1/2."""
+    head = Head("linear", (np.array([[1.0, -1.0]]), np.zeros(2)), ("a", "b"))
+    batch = {
+        "sequence_output": np.zeros((1, 1, 1), np.float32),
+        "attention_mask": np.ones((1, 1), np.int32),
+    }
+    off = {"sequence_output": Cost(0.01, 1.0, 1)}
+    run = RunOutput({("added", 0): batch}, {}, costs=off)
+    exact = 1 / (1 + math.exp(-0.02))
+    assert head.cost(run, "sequence_output").largest == pytest.approx(exact - 0.5, rel=1e-4)
+    correction = {"added": np.full((1, 1, 1), 0.02)}
+    measured = replace(run, batches=run.batches | {("float64", 0): correction})
+    exact = 1 / (1 + math.exp(-0.04))
+    assert head.cost(measured, "sequence_output").largest == pytest.approx(exact - 0.5, rel=1e-4)
+
+
+def test_quantised_weights_of_a_head_are_refused(tmp_path: Path) -> None:
+    spec = {"name": "k", "shape": [2, 2], "dtype": "float32"}
+    scheme = {"quantization": {"dtype": "uint8", "scale": 1.0, "min": 0.0}}
+    (tmp_path / "weights.bin").write_bytes(bytes(16))
+    manifest = [{"paths": ["weights.bin"], "weights": [spec | scheme]}]
+    (tmp_path / "model.json").write_text(json.dumps({"weightsManifest": manifest}))
+    (tmp_path / "classifier.json").write_bytes(seal_description(classifier_description()))
+    with pytest.raises(UserError, match="k is not plain float32"):
+        Head.read(tmp_path)
 
 
 def test_a_head_of_another_kind_than_described_is_refused(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def table_tokens(loaded: Any) -> set[bytes]:
     return found
 
 
-def test_model_with_flipped_bits_loads_or_is_one_line(tmp_path: Path) -> None:
+def test_a_model_with_flipped_bits_loads_or_gives_one_error_line(tmp_path: Path) -> None:
     made = untrusted_models.save_function(untrusted_models.string_lengths, tmp_path / "m")
     file, draw = made / "saved_model.pb", random.Random(1)
     whole = file.read_bytes()

@@ -127,7 +127,7 @@ def test_sha256_is_checked(tmp_path: Path, cache: Path) -> None:
         hub.resolve(str(tmp_path), expected)
 
 
-def test_what_python_loaded_before_needs_no_host(cache: Path) -> None:
+def test_a_model_in_the_cache_of_tensorflow_hub_needs_no_network(cache: Path) -> None:
     # tensorflow_hub stores a model under the sha1 of its handle.
     url = "https://code.aliyun.com/qhduan/albert_tiny.tar.gz"
     place = model(cache / hashlib.sha1(url.encode()).hexdigest())

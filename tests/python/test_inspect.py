@@ -55,7 +55,7 @@ def test_encoder_is_described(models: Path) -> None:
     assert found.vocabs == []
 
 
-def test_weight_counts_are_the_checkpoint_s(models: Path) -> None:
+def test_weight_counts_equal_those_of_the_checkpoint(models: Path) -> None:
     found = inspect_named(models, "encoder")
     reader = tf.train.load_checkpoint(str(models / "encoder" / "variables" / "variables"))
     shapes = {
@@ -77,7 +77,7 @@ def test_weight_counts_are_the_checkpoint_s(models: Path) -> None:
     assert found.bytes_on_disk["variables"] == variables
 
 
-def test_op_counts_are_tensorflow_s(models: Path) -> None:
+def test_op_counts_equal_those_of_tensorflow(models: Path) -> None:
     from tensorflow.core.protobuf import saved_model_pb2
 
     content = (models / "encoder" / "saved_model.pb").read_bytes()
@@ -166,7 +166,7 @@ OUT = [TensorInfo("x", "float32", [None, None, 4])]
         ),
     ],
 )
-def test_verdicts_on_signatures(
+def test_each_signature_has_the_expected_verdict(
     inputs: list[TensorInfo], outputs: list[TensorInfo], contract: str | None, reason: str
 ) -> None:
     signature = Signature("only", inputs, outputs)

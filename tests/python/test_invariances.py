@@ -1,5 +1,7 @@
 """Every invariance is compared, and a runner that breaks one is found."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -107,7 +109,33 @@ def test_an_input_that_does_not_reach_the_model_is_found(variant: str) -> None:
     assert [special for special, status in statuses(run).items() if status == "drift"] == [variant]
 
 
-def test_a_variant_without_nodes_answer_fails() -> None:
+@pytest.mark.parametrize("claim", ["repeated", "tensors", "reordered", "masked", "alone"])
+def test_a_pair_that_node_did_not_answer_fails(claim: str) -> None:
+    run = node()
+    for batch in (run.batches["pairs", 0], run.batches["pairs", 1]):
+        for name in [name for name in batch if name.startswith(f"{claim}/")]:
+            del batch[name]
+    assert [special for special, status in statuses(run).items() if status == "drift"] == [claim]
+
+
+def test_no_pairs_at_all_fail() -> None:
+    run = node()
+    del run.batches["pairs", 0], run.batches["pairs", 1]
+    off = {special for special, status in statuses(run).items() if status == "drift"}
+    assert off == {"repeated", "tensors", "reordered", "masked", "alone"}
+
+
+def test_pairs_that_the_model_does_not_promise_may_be_missing() -> None:
+    run = node()
+    del run.batches["pairs", 0], run.batches["pairs", 1]
+    facts = {"inputs": {"ids": "input_ids"}, "padding": "masked", "length": None}
+    source = replace(python(), facts=facts)
+    rows = invariances.judge_invariances("wasm", run, source, BUDGET)
+    off = {row.comparison for row in rows if row.status == "drift"}
+    assert off == {"repeated", "tensors", "reordered"}
+
+
+def test_a_variant_that_node_did_not_answer_fails() -> None:
     run = node()
     del run.batches["types", 0]
     assert statuses(run)["types"] == "drift"

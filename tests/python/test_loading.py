@@ -44,7 +44,7 @@ def loaders_in(file: Path) -> set[str]:
     return found
 
 
-def test_nothing_else_loads_a_saved_model() -> None:
+def test_only_the_vetted_loader_loads_a_saved_model() -> None:
     files = [file for folder in FOLDERS for file in sorted((ROOT / folder).rglob("*.py"))]
     assert len(files) > 150
     found = {file: loaders_in(file) for file in files}
@@ -53,7 +53,7 @@ def test_nothing_else_loads_a_saved_model() -> None:
     assert {file: names for file, names in found.items() if names} == {}
 
 
-def test_loading_vets_first(tmp_path: Path) -> None:
+def test_a_model_is_vetted_before_it_is_loaded(tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     made = untrusted_models.writes_when_loaded(tmp_path / "m", marker)
     for load, error in (
@@ -84,7 +84,7 @@ def test_parity_follows_no_link_out_of_a_model(
     assert not (tmp_path / "report").exists()
 
 
-def test_model_that_does_not_load_is_one_line(tmp_path: Path) -> None:
+def test_a_model_that_does_not_load_gives_one_error_line(tmp_path: Path) -> None:
     made = untrusted_models.save_function(untrusted_models.string_lengths, tmp_path / "m")
 
     def point_nowhere(meta_graph: Any) -> None:

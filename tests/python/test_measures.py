@@ -22,7 +22,7 @@ def test_signal_to_noise_in_decibels() -> None:
     assert Measures.between(python, python, BUDGET).snr is None
 
 
-def test_integers_have_no_ulps() -> None:
+def test_integers_have_no_distance_in_units_in_the_last_place() -> None:
     ids = np.arange(3, dtype=np.int32)
     assert Measures.between(ids, ids, BUDGET).ulps == ()
 

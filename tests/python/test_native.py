@@ -167,7 +167,9 @@ def test_an_error_is_one_line_and_exit_code_3(
     assert said.endswith("is not found; install Node.js 20.19, 22.12 or newer\n")
 
 
-def test_build_in_an_empty_folder(native: None, tmp_path: Path) -> None:
+def test_a_build_in_an_empty_folder_gives_a_binding_that_loads(
+    native: None, tmp_path: Path
+) -> None:
     """Runs only where the binding is built: there compiler and packages exist."""
     home = tmp_path / "native"
     said: list[str] = []

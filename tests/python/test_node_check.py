@@ -217,7 +217,7 @@ def test_checksum_finds_changes_that_golden_texts_miss(embedded, tmp_path):
 @pytest.mark.parametrize(
     "value", ["{", "[7]", "{}", '{"weights": 7}', '{"texts": ["a"], "ids": []}']
 )
-def test_damaged_metadata_is_one_line(tmp_path, key, value):
+def test_damaged_metadata_gives_one_error_line(tmp_path, key, value):
     vocab = tmp_path / "vocab.txt"
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "好"]
     vocab.write_text("".join(f"{token}\n" for token in tokens), "utf-8", newline="\n")

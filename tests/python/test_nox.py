@@ -51,7 +51,7 @@ def test_a_failed_check_keeps_exit_code_1(embedded, tmp_path):
     assert "the golden cases are not what Python gave" in done.stderr
 
 
-def test_json_through_nox_is_json():
+def test_nox_adds_nothing_to_the_json_of_a_session():
     done = nox("-s", "export", "--", "catalog", "--json")
     assert done.returncode == 0
     assert "marks" in json.loads(done.stdout)

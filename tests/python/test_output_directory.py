@@ -188,7 +188,7 @@ with output_directory.atomic_directory(Path(sys.argv[1]), CONTRACT) as directory
 
 @pytest.mark.parametrize("way", ["exchange", "two renames"])
 def test_killed_at_any_step_the_next_run_restores_or_finishes(way: str, tmp_path: Path) -> None:
-    seen, step = set(), 0
+    seen, step, unfinished = set(), 0, 0
     bundle(tmp_path / "second", "second")
     while True:
         out = tmp_path / str(step) / "out"
@@ -206,6 +206,7 @@ def test_killed_at_any_step_the_next_run_restores_or_finishes(way: str, tmp_path
         for left in out.parent.glob(".out.*"):
             assert left.name.endswith(".partial")
             os.utime(left, (0, 0))
+            unfinished += 1
         export_bundle(out, "third")
         assert [path.name for path in out.parent.iterdir()] == ["out"]
         if done.returncode == 0:
@@ -213,6 +214,7 @@ def test_killed_at_any_step_the_next_run_restores_or_finishes(way: str, tmp_path
         assert done.returncode == -signal.SIGKILL
         step += 1
     assert step >= 5
+    assert unfinished > 0
     # An exchange in one step always leaves one of the two.
     assert seen == {"first", "second"} | ({"nothing"} if way == "two renames" else set())
 

@@ -71,11 +71,17 @@ def printed(result: Result) -> set[str]:
 
 
 def statuses(result: Result, stage: str) -> set[str]:
-    return {row["status"] for row in result["rows"] if row["stage"] == stage}
+    """Returns the statuses of a stage, at least one."""
+    found = {row["status"] for row in result["rows"] if row["stage"] == stage}
+    assert found, f"the report has no row of {stage}"
+    return found
 
 
 def messages(result: Result, stage: str) -> list[str]:
-    return [failure["message"] for failure in result["failures"] if failure["stage"] == stage]
+    """Returns the messages of a stage's failures, at least one."""
+    found = [failure["message"] for failure in result["failures"] if failure["stage"] == stage]
+    assert found, f"the report has no failure at {stage}"
+    return found
 
 
 @pytest.fixture
@@ -99,7 +105,7 @@ def test_the_right_bundle_passes(
     ]
     pairs = [text for text in result["cases"] if text["pair"] is not None]
     assert len(pairs) == 5
-    assert all(row["texts"] == 9 + 5 and row["compared"] > 0 for row in plain)
+    assert plain and all(row["texts"] == 9 + 5 and row["compared"] > 0 for row in plain)
     assert {part["status"] for part in result["stored_parts"].values()} == {"pass"}
     assert result["repro"] == []
     assert result["source"]["same"] is True

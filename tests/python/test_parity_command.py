@@ -97,7 +97,7 @@ def test_user_errors_end_with_exit_code_2_and_one_line(
     assert not out.exists()
 
 
-def test_nothing_of_the_default_is_used_for_another_bundle() -> None:
+def test_another_bundle_gets_no_default_of_the_embedded_one() -> None:
     default = options_per_bundle(parse_options([]))
     assert [(one.bundle, one.texts, one.tokenizer_model) for one in default] == [
         (BUNDLE, TEXTS, str(TOKENIZER))
@@ -114,7 +114,7 @@ def test_nothing_of_the_default_is_used_for_another_bundle() -> None:
     assert [one.tokenizer_proof for one in several] == ["sample", "none"]
 
 
-def test_the_old_option_of_the_proof_works(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_earlier_name_of_the_proofs_option_works(capsys: pytest.CaptureFixture[str]) -> None:
     options = parse_options(["--tokenizer", "none"])
     assert (options.tokenizer_proof, options.tokenizer) == ("none", None)
     assert capsys.readouterr().err == "note: --tokenizer none is now --tokenizer-proof none\n"

@@ -139,7 +139,10 @@ def judged(bundle: Path, reference: Reference, out: Path) -> ParityReport:
 
 
 def statuses(result: ParityReport, stage: str) -> set[str]:
-    return {row.status for row in result.rows if row.stage == stage}
+    """Returns the statuses of a stage, at least one."""
+    found = {row.status for row in result.rows if row.stage == stage}
+    assert found, f"the report has no row of {stage}"
+    return found
 
 
 def test_parity_holds_for_every_model(person: Person, reference: Reference, tmp_path: Path) -> None:
@@ -266,16 +269,51 @@ def test_a_model_without_a_mask_has_no_padding_invariances(
     reference, _ = reference_of(model, bundle, texts, tmp_path / "reference", *options)
     result = judged(bundle, reference, tmp_path / "out")
     assert (result.verdict, result.failures) == ("pass", [])
-    assert set(result.skipped_invariances) == {
-        "padded",
-        "masked",
-        "alone",
-        "masked_inside",
-        "types",
-    }
+    masks = {"padded", "masked", "alone", "masked_inside"}
+    assert set(result.skipped_invariances) == masks | {"types"}
     claims = {row.comparison for row in result.rows if row.stage == "invariances"}
     assert claims == {"repeated", "tensors", "reordered", "reversed"}
-    assert all(text.pair is None for text in result.cases)
+    assert {text.pair for text in result.cases} == {None}
+
+
+def test_weights_that_are_rounded_too_coarsely_fail_at_the_storage(
+    place: Path, texts: Path, tmp_path: Path
+) -> None:
+    """One outlier makes the steps of uint8 as coarse as the other weights.
+
+    Each weight is within half a step, the contract says uint8, and Node equals Python on the stored
+    weights. So only the cost of the dtype is off. The outlier itself acts on no output: the
+    embeddings have a 0 there.
+    """
+    module = tf.Module()
+    drawn = np.random.default_rng(3)
+    words, positions = (drawn.normal(size=(rows, 8)) for rows in (len(TOKENS), 64))
+    words[:, 0] = positions[:, 0] = 0
+    kernel = drawn.normal(size=(8, 8))
+    kernel[0, 0] = 1000
+    module.words = tf.Variable(words.astype("f4"), name="words")
+    module.positions = tf.Variable(positions.astype("f4"), name="position_table")
+    module.kernel = tf.Variable(kernel.astype("f4"), name="kernel")
+
+    def serve(input_word_ids: Any) -> dict[str, Any]:
+        x = tf.gather(module.words, input_word_ids)
+        x += module.positions[: tf.shape(input_word_ids)[1]]
+        return {"last_hidden_state": tf.tensordot(x, module.kernel, 1)}
+
+    signature = [tf.TensorSpec([None, None], tf.int32, "input_word_ids")]
+    module.serve = tf.function(serve, input_signature=signature)
+    model = tmp_path / "model"
+    tf.saved_model.save(module, str(model), signatures={"serving_default": module.serve})
+    vocab = tmp_path / "vocab.txt"
+    vocab.write_text("".join(f"{token}\n" for token in TOKENS), "utf-8", newline="\n")
+    options = ("--vocab", str(vocab), "--tokenizer", "bert", "--cased")
+    bundle = exported(model, tmp_path / "bundle", *options, "--dtype", "uint8", "--force")
+    reference, _ = reference_of(model, bundle, texts, tmp_path / "reference", *options)
+    result = judged(bundle, reference, tmp_path / "out")
+    assert (result.verdict, result.first_stage_off) == ("drift", "storage")
+    assert [row.status for row in result.storage] == ["drift", "drift"]
+    assert result.stored_parts["weights"].status == "pass"
+    assert result.rows and {row.status for row in result.rows} == {"pass"}
 
 
 def test_a_model_of_token_strings_is_compared_with_its_own_table(

@@ -73,7 +73,7 @@ def test_everything_printed_is_cleaned():
     assert "\\u003a:z::no command" in behind.getvalue()
 
 
-def test_json_stays_the_same_json():
+def test_escaped_json_has_the_same_value():
     behind = io.StringIO()
     value = {text: [text] for text in HOSTILE if text != "\udc9b"}
     print(json.dumps(value, ensure_ascii=False, indent=1), file=printing.CleanStream(behind))
@@ -146,7 +146,7 @@ def test_every_command_cleans_its_output(path):
     assert 'print(f"error' not in code
 
 
-def test_error_of_another_folder_has_its_exit_code():
+def test_an_exception_with_an_exit_code_keeps_it():
     class Known(Exception):
         exit_code = 1
 
@@ -200,6 +200,7 @@ def test_step_summary_and_annotations_are_escaped(tmp_path, monkeypatch, text):
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     table = f"head\n{printing.printable(text)}\n```\n````\n<script>"
     lines = ci.annotate(report_of(text), table)
+    assert lines
     assert all(line.startswith("::error title=") and "\n" not in line for line in lines)
     assert all(not COMMANDS.search(line.replace("::error title=", "", 1)) for line in lines)
     summary = (tmp_path / "summary.md").read_text("utf-8")
@@ -208,6 +209,7 @@ def test_step_summary_and_annotations_are_escaped(tmp_path, monkeypatch, text):
     # In CommonMark a backslash before a punctuation character removes its special meaning.
     assert not re.search(r"(?<!\\)[<>|`*\[\]_#]", heading.removeprefix("### Parity of "))
     assert set(fence) == {"`"} and block[-1] == fence
+    assert "````" in block[:-1]
     assert not any(re.match(rf"`{{{len(fence)},}}", line) for line in block[:-1])
 
 

@@ -312,7 +312,7 @@ def test_a_model_that_writes_its_variables_is_refused():
         freeze_function(counting, [counter], IDS)
 
 
-def test_changes_at_masked_positions_do_not_count(monkeypatch):
+def test_a_rewrite_may_change_values_at_masked_positions(monkeypatch):
     from export import rewrites
 
     table = weight(7, 4)

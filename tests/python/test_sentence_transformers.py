@@ -91,7 +91,7 @@ def pooled(mode: str, sequence: np.ndarray) -> np.ndarray:
         ({"pooling_mode": ["mean", "cls"], "embedding_dimension": HIDDEN}, ["mean", "cls"]),
     ],
 )
-def test_pooling_equals_the_library_s_formulas(
+def test_pooling_equals_the_formulas_of_the_library(
     config: dict[str, Any], modes: list[str], tmp_path: Path
 ):
     made = write(tmp_path / "model", [("Pooling", config)])
@@ -102,7 +102,7 @@ def test_pooling_equals_the_library_s_formulas(
 
 
 @pytest.mark.parametrize(("activation", "bias"), [("Tanh", True), ("Identity", False)])
-def test_dense_and_normalize_equal_the_library_s_formulas(
+def test_dense_and_normalize_equal_the_formulas_of_the_library(
     activation: str, bias: bool, tmp_path: Path
 ):
     module = "torch.nn.modules.activation" if activation == "Tanh" else "torch.nn.modules.linear"

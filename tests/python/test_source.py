@@ -231,12 +231,17 @@ def test_a_model_that_reads_its_padding_does_not_promise_padding_invariance() ->
     assert "padded" not in measure_movement(shown, batch, None)
 
 
+@pytest.mark.parametrize("name", ["position_embeddings", "table"])
 @pytest.mark.parametrize("length", [None, 6])
 def test_positions_are_limited_to_what_the_model_runs(
-    length: int | None, tokenizer: PythonTokenizer
+    length: int | None, name: str, tokenizer: PythonTokenizer
 ) -> None:
+    """The exporter guesses the positions by the same name. Only the runs show that they are right.
+
+    So the same number must be found where the name says nothing.
+    """
     # A table of 8 rows, whose row 0 is for padding, takes texts of 7.
-    table = tf.Variable(np.ones((8, 2), np.float32), name="position_embeddings")
+    table = tf.Variable(np.ones((8, 2), np.float32), name=name)
 
     def counted(input_ids: Any) -> Any:
         shown = tf.cast(input_ids != 0, tf.int32)

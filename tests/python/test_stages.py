@@ -76,6 +76,15 @@ def test_a_second_failing_text_is_a_drift_of_its_own() -> None:
     assert statuses(node)["sequence_output"] == "drift"
 
 
+def test_a_stage_with_one_newly_failing_text_has_drifted() -> None:
+    """Another text of the stage failed earlier, which does not explain this one."""
+    node = run()
+    node.batches["added", 0]["input_ids"][1, 1] = 7
+    for text in (1, 2):
+        node.batches["added", 0]["sequence_output"][text] += 1
+    assert statuses(node)["sequence_output"] == "drift"
+
+
 def test_a_wider_batch_fails_at_the_ids() -> None:
     node = run()
     batch = node.batches["added", 0]

@@ -66,7 +66,7 @@ def model_that_attends_to_padding(table, tokens):
     return {"sequence_output": x * tf.reduce_sum(mask, 1)[:, None, None], "third": x + 1.0}
 
 
-def test_model_that_attends_to_padding():
+def test_a_model_of_token_strings_without_a_mask_attends_to_padding():
     table = plain_table()
     found, frozen, plain = replace_lookup(
         lambda tokens: model_that_attends_to_padding(table, tokens), [table]
@@ -78,7 +78,7 @@ def test_model_that_attends_to_padding():
     assert_same(frozen, plain)
 
 
-def test_model_that_masks_padding():
+def test_a_model_of_token_strings_with_a_mask_ignores_padding():
     table = lookup({token: i for i, token in enumerate(TOKENS)} | {"": -1}, 1)
 
     def masked(tokens):
@@ -94,7 +94,7 @@ def test_model_that_masks_padding():
     assert_same(frozen, plain)
 
 
-def test_a_table_with_buckets_for_unknown_tokens():
+def test_a_table_with_buckets_for_unknown_tokens_is_accepted():
     init = tf.lookup.KeyValueTensorInitializer(TOKENS, tf.range(len(TOKENS), dtype=tf.int64))
     table = tf.lookup.StaticVocabularyTable(init, 1)
 
@@ -115,7 +115,7 @@ def test_a_table_with_buckets_for_unknown_tokens():
     assert_same(frozen, plain)
 
 
-def test_other_uses_of_the_strings_are_refused_by_name():
+def test_ops_that_read_the_token_strings_are_refused_by_name():
     table = plain_table()
 
     def measured(tokens):

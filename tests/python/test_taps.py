@@ -77,7 +77,7 @@ def run_taps(source, model_taps):
 
 
 @pytest.mark.parametrize("architecture", ["bert", "albert", "electra"])
-def test_taps_of_each_layer_have_the_layer_s_values(architecture, tmp_path):
+def test_taps_have_the_values_of_their_layers(architecture, tmp_path):
     model = save_encoder_model(architecture, 3, tmp_path / "m")
     _, source, model_taps = load_with_taps(tmp_path / "m")
     assert [tap["name"] for tap in model_taps] == names(3)
@@ -108,6 +108,7 @@ def test_rewrites_do_not_change_taps(tmp_path):
     expected = run_taps(source, model_taps)
     asked = [graph.Endpoint(tap["node"], tf.float32, []) for tap in model_taps]
     got = replace(frozen, outputs=asked).run(FEEDS)
+    assert len(model_taps) == len(expected) > 0
     for tap in model_taps:
         np.testing.assert_allclose(got[tap["node"]], expected[tap["name"]], rtol=1e-4, atol=1e-4)
 

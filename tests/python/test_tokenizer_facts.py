@@ -100,7 +100,7 @@ def test_ids_are_those_of_the_file_itself(tmp_path: Path) -> None:
     assert ours.encode(texts, special_tokens=True) == expected
 
 
-def test_vocab_alone_decides_nothing(tmp_path: Path) -> None:
+def test_a_vocab_alone_does_not_choose_a_tokenizer(tmp_path: Path) -> None:
     found = read_folder_facts(write_files(tmp_path / "d"))
     assert (found.spec, found.says_nothing) == (None, True)
     assert facts.read_folder(tmp_path) is None
@@ -235,7 +235,7 @@ def test_an_option_of_another_type_is_refused(tmp_path: Path, key: str, value: A
     ],
     ids=range(40),
 )
-def test_damaged_files_are_one_line(
+def test_damaged_files_give_one_error_line(
     tmp_path: Path, files: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = write_files(tmp_path / "d", **files)
@@ -327,7 +327,7 @@ def test_attributes_of_tf_hub_models_are_read(tmp_path: Path) -> None:
         assert facts.read_loaded_model(module, tmp_path) is None
 
 
-def test_a_checkpoint_s_case_reaches_the_bundle(
+def test_the_case_option_of_a_checkpoint_reaches_the_bundle(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exports a cased checkpoint with padded embeddings, without any tokenizer option."""

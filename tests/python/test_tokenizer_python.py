@@ -68,12 +68,14 @@ def test_this_interpreter_answers_the_same_through_the_pipe(algorithm: str) -> N
     assert library_versions(algorithm, HERE) == library_versions(algorithm, None)
 
 
-def test_a_lone_surrogate_is_refused_there_too() -> None:
+def test_a_lone_surrogate_is_refused_by_another_interpreter_too() -> None:
     with pytest.raises(UnicodeEncodeError):
         make_reference(TokenizerSpec("bert"), VOCAB, HERE).encode(["a\ud800"])
 
 
-def test_a_bundle_made_with_another_version(other_tokenizers: Path, tmp_path: Path) -> None:
+def test_another_version_of_the_library_is_named_in_the_contract(
+    other_tokenizers: Path, tmp_path: Path
+) -> None:
     vocab, out = tmp_path / "vocab.txt", tmp_path / "out"
     vocab.write_bytes(VOCAB.raw)
     command = ["vocab", str(vocab), "--tokenizer", "bert", "--cased", "--out", str(out)]
@@ -114,7 +116,9 @@ def test_output_of_the_interpreter_is_ignored(tmp_path: Path) -> None:
         ('echo "$@"', "does not answer as Python"),
     ],
 )
-def test_program_that_is_no_python_is_one_line(tmp_path: Path, text: str, said: str) -> None:
+def test_a_program_that_is_no_python_gives_one_error_line(
+    tmp_path: Path, text: str, said: str
+) -> None:
     program = script(tmp_path, text)
     with pytest.raises(UserError, match=said) as caught:
         library_versions("bert", program)
@@ -162,7 +166,9 @@ def test_killed_interpreter_is_an_error() -> None:
     shared_interpreter.cache_clear()
 
 
-def test_it_excludes_a_tokenizer_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_python_interpreter_and_a_tokenizer_model_exclude_each_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ["--tokenizer-model", str(tmp_path), "--tokenizer-python", sys.executable]
     assert main(["vocab", "--out", str(tmp_path / "out"), *arguments]) == 2
     assert "--tokenizer-model and --tokenizer-python, expected one" in capsys.readouterr().err
@@ -181,4 +187,4 @@ def test_the_script_is_for_python_3_8_and_needs_no_package() -> None:
             else [alias.name for alias in node.names]
         )
     }
-    assert names <= {*sys.stdlib_module_names, "__future__"}
+    assert names and names <= {*sys.stdlib_module_names, "__future__"}

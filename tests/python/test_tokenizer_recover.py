@@ -102,7 +102,7 @@ def test_table_without_a_file_and_added_special_tokens_are_recovered(tmp_path):
 
 
 @pytest.mark.parametrize("lower_case", [True, False])
-def test_fast_needs_the_vocab_and_proves_it(tmp_path, lower_case):
+def test_a_fast_tokenizer_is_recovered_only_with_its_vocab(tmp_path, lower_case):
     tf, tf_text = tensorflow()
     tokenizer = tf_text.FastBertTokenizer(
         [token.encode() for token in VOCAB.tokens],
@@ -157,7 +157,7 @@ def test_model_that_cuts_texts_is_refused(tmp_path):
         recover_from(save_tokenizer(tmp_path, cutting, lookup))
 
 
-def test_another_vocab_than_the_model_s_is_refused(tmp_path):
+def test_a_vocab_that_is_not_the_models_is_refused(tmp_path):
     save_tokenizer_model(VOCAB, tmp_path, lower_case=True)
     lines = [*VOCAB.tokens]
     lines[6] = "AB"
@@ -174,7 +174,7 @@ def test_model_that_is_no_tokenizer_is_refused(tmp_path):
         recover_from(directory)
 
 
-def test_a_late_difference_is_found_too(tmp_path, monkeypatch):
+def test_a_difference_that_only_the_full_probe_shows_is_found(tmp_path, monkeypatch):
     tf, _ = tensorflow()
     lookup, encode = plain_tokenizer(lower_case=True)
 

@@ -55,7 +55,7 @@ def test_known_tokens_of_each_algorithm(algorithm, text, expected):
     assert tokens(TokenizerSpec(algorithm), text) == expected
 
 
-def test_bert_starts_extension_e_late():
+def test_bert_starts_cjk_extension_e_256_characters_late():
     """Google's rules begin at U+2B820, `tokenizers` at U+2B920; fails when this is fixed."""
     assert tokens(TokenizerSpec("bert"), "a\U0002b821中") == ["[UNK]", "中"]
     assert tokens(TokenizerSpec("tf-text"), "a\U0002b821中") == ["a", "𫠡", "中"]
@@ -74,7 +74,7 @@ def test_a_lone_surrogate_is_refused(algorithm):
 
 @pytest.mark.parametrize("pair", [None, "a" * 4, "一" * 9, "中" * 20])
 @pytest.mark.parametrize("length", [3, 4, 7, 12, 13, 100])
-def test_longest_first_is_what_hugging_face_does(pair, length):
+def test_longest_first_cuts_as_hugging_face(pair, length):
     vocab = vocab_from_lines(TOKENS)
     inner = BertWordPieceTokenizer({token: i for i, token in enumerate(TOKENS)})
     inner.enable_truncation(length)
@@ -85,7 +85,7 @@ def test_longest_first_is_what_hugging_face_does(pair, length):
         assert tokenizer.encode([text], pairs, True, length) == [theirs]
 
 
-def test_joined_is_cut_at_the_end():
+def test_a_joined_pair_is_cut_at_its_end():
     tokenizer = make_reference(TokenizerSpec("bert"), vocab_from_lines(TOKENS))
     a, b = TOKENS.index("中"), TOKENS.index("一")
     assert tokenizer.encode(["中中"], ["一一"], True, 5, "joined") == [[2, a, a, 3, b]]

@@ -89,14 +89,14 @@ def test_changed_case_changes_the_accents_too(model: Path) -> None:
         TokenizerSpec("chars"),
     ],
 )
-def test_command_line_reproduces_the_choice(spec: TokenizerSpec) -> None:
+def test_the_arguments_of_a_tokenizer_give_the_same_tokenizer(spec: TokenizerSpec) -> None:
     source = TokenizerSource(vocab=Path("v"), spec=spec, python=Path("p"))
     again = tokenizer_source.parse_tokenizer_source(parse_options(source.arguments()))
     assert again.spec is not None and again.spec.options_key == spec.options_key
     assert (again.vocab, again.python, again.model) == (Path("v"), Path("p"), None)
 
 
-def test_contradictions_are_refused(model: Path) -> None:
+def test_options_that_contradict_each_other_are_refused(model: Path) -> None:
     for options in (["--tokenizer", "bert"], ["--cased"], ["--tokenizer-python", "p"]):
         with pytest.raises(UserError, match="expected one of the two"):
             choose_source(model, LOWER, "--tokenizer-model", str(model), *options)

@@ -76,7 +76,7 @@ def test_a_training_with_other_rounding_passes(
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_other_problems_pass(seed: int) -> None:
+def test_two_roundings_of_any_training_problem_pass(seed: int) -> None:
     texts, hidden, steps = [(1, 5, 3), (2, 40, 1), (17, 8, 6), (33, 100, 4)][seed % 4]
     problem = TrainingProblem.from_vectors(vectors(texts, hidden, seed), steps, seed)
     allowance = Allowance.derive(problem, {steps})
@@ -138,7 +138,7 @@ ADAMS = {
 
 
 @pytest.mark.parametrize("name", [*CHANGES, *ADAMS])
-def test_another_training_is_found(
+def test_a_training_with_another_rule_or_other_data_drifts(
     problem: TrainingProblem, allowance: Allowance, name: str
 ) -> None:
     change = CHANGES.get(name, lambda same: same)
@@ -236,7 +236,7 @@ def changed_weight(side: TrainingSide) -> TrainingSide:
         (changed_weight, "± 0.0006 [hidden/kernel after 12 steps, wasm at [0, 0]]"),
     ],
 )
-def test_spoilt_results_fail(
+def test_damaged_results_of_a_training_drift(
     problem: TrainingProblem,
     allowance: Allowance,
     spoil: Callable[[TrainingSide], TrainingSide],
@@ -247,7 +247,9 @@ def test_spoilt_results_fail(
     assert any(message in failure for failure in result.failures), result.failures
 
 
-def test_a_wrong_keras_is_no_reference(problem: TrainingProblem, allowance: Allowance) -> None:
+def test_keras_itself_is_compared_with_float64(
+    problem: TrainingProblem, allowance: Allowance
+) -> None:
     wrong = drawn(problem, 100, Hat())
     result = compare_sides(problem, allowance, wrong, {"wasm": wrong}, {"wasm": STEPS})
     assert result.status == "drift"

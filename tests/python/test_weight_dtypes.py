@@ -145,6 +145,7 @@ def test_node_reads_what_was_stored(tmp_path, embedded, dtype, smaller):
     done = subprocess.run(verify, capture_output=True, check=False)
     answer = json.loads(done.stdout)
     assert answer["passed"]
+    assert {row["name"] for row in answer["checks"][1:]} == set(measured)
     for row in answer["checks"][1:]:
         # Node's difference is the cost of rounding that the exporter measured.
         assert row["maxAbs"] == pytest.approx(measured[row["name"]]["max_abs"], rel=0.1)

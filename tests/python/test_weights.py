@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from parity_tests.checks.weights import compare_weights, read_bundle_weights
+from parity_tests.checks.weights import (
+    compare_weights,
+    read_bundle_weights,
+    stored_dtype,
+    stored_variables,
+)
 from support.errors import UserError
 
 pytestmark = pytest.mark.quick
@@ -102,6 +107,37 @@ def test_weights_without_a_counterpart_are_reported(tmp_path):
     variables = {"table": TABLE, "bias": BIAS, "unused": BIAS}
     result = compared(tmp_path, extra, variables)
     assert (result.status, result.not_compared) == ("pass", ["folded", "unused"])
+
+
+def test_stored_weights_replace_the_variables_unless_one_is_folded(tmp_path):
+    rounded = TABLE.astype(np.float16)
+    half: Tensors = {"weights/table": (rounded, {}), "weights/bias": (BIAS, None)}
+    assert compared(tmp_path, half)["status"] == "pass"
+    assert stored_dtype(tmp_path) == "float16"
+    stored = stored_variables(tmp_path, tmp_path / "source.safetensors")
+    assert stored is not None and sorted(stored) == ["bias", "table"]
+    assert stored["table"].dtype == np.float32
+    # Half a step of float16 between 1/2 and 1 is 2^-12.
+    assert 0 < np.abs(stored["table"] - TABLE).max() <= 2.0**-12
+    assert (stored["bias"] == BIAS).all()
+
+    assert compared(tmp_path, plain() | {"weights/folded": (BIAS, None)})["status"] == "pass"
+    assert stored_dtype(tmp_path) == "float32"
+    assert stored_variables(tmp_path, tmp_path / "source.safetensors") is None
+
+
+def test_the_stored_dtype_is_the_narrowest(tmp_path):
+    """With uint8 the embeddings are stored as uint16, and vectors as float32."""
+    steps = {"scale": 1 / 64, "min": -1.0}
+    tensors: Tensors = {
+        "weights/table": (np.zeros((4, 3), np.uint16), steps),
+        "weights/kernel": (np.zeros((3, 3), np.uint8), steps),
+        "weights/bias": (BIAS, None),
+    }
+    write(tmp_path, tensors)
+    assert stored_dtype(tmp_path) == "uint8"
+    write(tmp_path, tensors, tail=b"\0")
+    assert stored_dtype(tmp_path) is None
 
 
 def test_shards_of_another_length_are_refused(tmp_path):

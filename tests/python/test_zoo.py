@@ -183,7 +183,7 @@ def test_fixed_batch_model_takes_any_number_of_texts(exported: Any, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["int64", "bert4keras", "bool mask"])
-def test_every_bundle_takes_int32(name: str, exported: Any) -> None:
+def test_a_model_of_other_dtypes_becomes_a_bundle_of_int32(name: str, exported: Any) -> None:
     bundle, lines = exported(name, "--with-saved-model")
     specs = contract_of(bundle)["inputs"]
     assert {spec["dtype"] for spec in specs} == {"int32"}
@@ -194,7 +194,7 @@ def test_every_bundle_takes_int32(name: str, exported: Any) -> None:
     assert any("takes other dtypes than int32" in line for line in lines)
 
 
-def test_a_fixed_shape_keeps_its_saved_model(exported: Any) -> None:
+def test_a_bundle_of_a_fixed_shape_has_its_saved_model(exported: Any) -> None:
     bundle, _ = exported("3 x 16", "--with-saved-model")
     assert (bundle / "saved_model" / "saved_model.pb").exists()
 
@@ -213,7 +213,7 @@ def test_numbered_outputs_are_reported_with_the_option_to_use(exported: Any) -> 
     assert not any("no output is sequence_output" in line for line in lines)
 
 
-def test_model_garden_s_numbered_outputs_get_roles_by_structure(exported: Any, made: Any) -> None:
+def test_numbered_outputs_of_model_garden_get_roles_by_structure(exported: Any, made: Any) -> None:
     bundle, _ = exported("model garden")
     roles = {spec["name"]: spec["role"] for spec in contract_of(bundle)["outputs"]}
     assert roles["bert_encoder_4"] == "sequence_output"
@@ -252,7 +252,7 @@ def test_input_option_sets_the_role_of_an_input(exported: Any) -> None:
         ("hub module", ["--tags", "serve"], "got graphs with the tags '', 'train', expected one"),
     ],
 )
-def test_wrong_role_options_are_one_line(
+def test_wrong_role_options_give_one_error_line(
     name: str,
     options: list[str],
     said: str,

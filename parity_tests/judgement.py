@@ -263,14 +263,14 @@ def _judge_backend(
     flow.rows += rows
     assert reference.run.facts is not None, "Python's runner always writes facts"
     widest = invariances.widest_budget(budgets, python.outputs())
-    flow.skipped_invariances |= _unpromised_claims(reference.run.facts, widest)
+    flow.skipped_invariances |= unpromised_claims(reference.run.facts, widest)
     claims = invariances.judge_invariances(backend, node, python, budgets)
     flow.rows += [row for row in claims if row.comparison not in flow.skipped_invariances]
     if side.classifier is not None:
         flow.rows += head.judge_golden_answers(backend, count, side, out, budgets)
 
 
-def _unpromised_claims(facts: dict[str, Any], budget: Budget) -> dict[str, str]:
+def unpromised_claims(facts: dict[str, Any], budget: Budget) -> dict[str, str]:
     """Returns the invariances that the model itself does not promise, with the reason.
 
     Either it lacks the input in question, or its own outputs move in Python by more than the

@@ -77,6 +77,8 @@ def test_pairs_of_a_data_file_remain_pairs_and_are_also_cut() -> None:
     assert len(whole - {Text(" ")}) == 16 and whole - {Text(" ")} <= set(texts)
     cut = [case for case in picked if case.max_length == PAIR_LENGTH]
     assert cut and all(case.pair for case in cut)
+    # The two shortest texts, of which one is the second of its pair.
+    assert (cut[0].text, cut[0].pair) == ("59号", "第0条")
 
 
 def test_a_single_text_makes_a_pair() -> None:

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from numerics.budgets import Cost
+from numerics.budgets import Budget, Cost
 from parity_tests.checks import invariances
 from parity_tests.checks.budgets import Budgets
 from parity_tests.checks.compare import Array
+from parity_tests.judgement import unpromised_claims
 from parity_tests.runners.runs import RunOutput
 from parity_tests.runners.variants import make_variants
 
@@ -133,6 +134,19 @@ def test_pairs_that_the_model_does_not_promise_may_be_missing() -> None:
     rows = invariances.judge_invariances("wasm", run, source, BUDGET)
     off = {row.comparison for row in rows if row.status == "drift"}
     assert off == {"repeated", "tensors", "reordered"}
+
+
+def test_what_the_model_breaks_in_python_is_not_required_of_node() -> None:
+    """Only where its own outputs move by more than the budget of Node's."""
+    facts = {
+        "inputs": {"ids": "input_ids", "mask": "attention_mask"},
+        "padding": "masked",
+        "length": None,
+        "moved": {"reordered": 0.0, "masked": 0.5e-5, "alone": 2e-5},
+    }
+    reasons = unpromised_claims(facts, Budget(1e-5, 0.0, "a test's"))
+    assert set(reasons) == {"types", "alone"}
+    assert reasons["alone"] == "the model's own outputs move by 2e-05 in Python too"
 
 
 def test_a_variant_that_node_did_not_answer_fails() -> None:

@@ -146,6 +146,14 @@ def test_masked_values_and_relative_rounding_cost_nothing():
     assert Cost.measure("layer_0/attention_scores", near, scores, np.array([[1, 0]])).largest == 0
 
 
+def test_a_text_without_visible_positions_costs_nothing():
+    exact = np.ones((2, 4), np.float32)
+    single = exact + np.float32([[2**-10], [9]])
+    mask = np.array([[1, 1], [0, 0]])
+    cost = Cost.measure("pooled_output", single, exact, mask)
+    assert (cost.largest, cost.count) == (2**-10 - RELATIVE_ERROR, 4)
+
+
 def test_costs_are_summed_and_read_back_as_stored():
     both = Cost(1e-6, 2.0, 2) + Cost(3e-6, 6.0, 2)
     assert (both.largest, both.rms) == (3e-6, math.sqrt(2))

@@ -264,9 +264,9 @@ def test_the_examples_of_help_run(script, project, capfd):
 def test_the_examples_of_pythons_help_have_valid_options(room, capfd):
     module = importlib.import_module(f"{room}.__main__")
     examples = module.EXAMPLE + getattr(module, "BUILD_EXAMPLE", "")
-    lines = [re.match(r"  python -m (\S+) ?(.*?)(?:   .*)?$", x) for x in examples.splitlines()]
-    commands = [line for line in lines if line is not None]
+    form = re.compile(r"  (?:python -m (\S+)|nox -s (\w+)(?: --)?) ?(.*?)(?:   .*)?$")
+    commands = [found for line in examples.splitlines() if (found := form.match(line))]
     assert commands
     for typed in commands:
-        assert typed[1] == room
-        assert call(room, f"{typed[2]} --help") == 0, f"{typed[0]}\n{capfd.readouterr().err}"
+        assert room == (typed[1] or ROOMS[typed[2]])
+        assert call(room, f"{typed[3]} --help") == 0, f"{typed[0]}\n{capfd.readouterr().err}"

@@ -227,6 +227,7 @@ def test_a_model_that_reads_its_padding_does_not_promise_padding_invariance() ->
         "padded": 0,
         "alone": 0,
     }
+    assert measure_movement(shown, batch, 3)["padded"] == 0
     assert "padded" not in measure_movement(shown, batch, 2)
     assert "padded" not in measure_movement(shown, batch, None)
 

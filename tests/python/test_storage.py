@@ -99,6 +99,13 @@ def test_the_budget_of_float32_is_not_enough_for_narrower_weights() -> None:
     assert drifted(compare_storage(stored, run(), CASES, UINT8)) == set()
 
 
+def test_each_output_has_the_budget_of_its_own_scale() -> None:
+    """A scale of 3 has three times the budget for eight bits."""
+    wider = Budgets(COSTS | {"pooled_output": Cost(1e-6, 9.0, 1)}, "uint8")
+    stored = run(sequence_output=(0, (1, 0, 0), 0.75), pooled_output=(0, (1, 0), 0.75))
+    assert drifted(compare_storage(stored, run(), CASES, wider)) == {("added", "sequence_output")}
+
+
 def test_a_text_of_a_later_batch_is_reported_by_its_own_number() -> None:
     rows = compare_storage(run(sequence_output=(1, (0, 0, 0), 1.0)), run(), CASES, UINT8)
     [row] = [row for row in rows if row.problems]

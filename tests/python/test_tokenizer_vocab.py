@@ -66,6 +66,7 @@ def test_a_plain_file_gets_no_notice(tmp_path):
         (vocab_text("a", ""), "v.txt line 7: is blank"),
         (vocab_text("a ", "b"), "v.txt line 6: 'a ' begins or ends in white space"),
         (vocab_text() + b"a\r\nb\n", "v.txt line 6: has a carriage return"),
+        (vocab_text("a\rb", end="\r\n"), "v.txt line 1: has a carriage return"),
         (vocab_text("a\0"), "v.txt line 6: has a NUL"),
         (vocab_text().replace(b"[SEP]", b"[sep]"), "v.txt: no line is [SEP]"),
         (b"", "v.txt line 1: is blank"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.rows import BenchRow
-from bench.side import python_program
+from bench.side import python_program, run_to_end
 from support import ROOT
 from support.contracts import VOCAB_FILE
 from support.errors import EnvironmentProblem
@@ -108,12 +108,7 @@ def run_module(module: list[str], environment: Mapping[str, str] = {}) -> None:
     Raises:
         EnvironmentProblem: it fails.
     """
-    command = [*python_program(module[0]), *module[1:]]
-    done = subprocess.run(
-        command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        raise EnvironmentProblem(f"{module[0]} failed: {done.stderr.strip().split(chr(10))[-1]}")
+    run_to_end(module[0], [*python_program(module[0]), *module[1:]], environment, ROOT)
 
 
 # What a figure depends on besides the code: the machine and its software versions.

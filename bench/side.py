@@ -8,14 +8,15 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from types import TracebackType
+from pathlib import Path
+from types import MappingProxyType, TracebackType
 from typing import IO, Any
 
 from support import ROOT
 from support.errors import EnvironmentProblem
-from support.node import find_node
+from support.node import find_node, last_line
 
 # One core for each side, unless a row says more; libraries would otherwise take all.
 ONE_THREAD = {
@@ -91,7 +92,7 @@ class SideProcess:
             self._in.flush()
         line = self._out.readline()
         if not line.endswith(b"\n"):
-            code, reason = self._process.wait(), self._last_error_line()
+            code, reason = self._process.wait(), self._last_line()
             raise EnvironmentProblem(
                 f"{self.name} ended with exit code {code} when asked to {op}: {reason}"
             )
@@ -100,12 +101,42 @@ class SideProcess:
             raise EnvironmentProblem(f"{self.name} could not {op}: {answer['error']}")
         return answer["answer"]
 
-    def _last_error_line(self) -> str:
+    def _last_line(self) -> str:
         """Returns the line on stderr that looks like a cause."""
         self._stderr.seek(0)
         lines = self._stderr.read().decode(errors="replace").strip().split("\n")
         causes = [line for line in lines if "Error" in line]
         return (causes or lines)[-1]
+
+
+def run_to_end(
+    what: str,
+    command: list[str],
+    environment: Mapping[str, str] = MappingProxyType({}),
+    directory: Path | None = None,
+) -> str:
+    """Runs a program that is no server; returns its stdout.
+
+    Args:
+        what: is done, for the message.
+        command: the program and its arguments.
+        environment: further variables.
+        directory: to run in; None: this process's.
+
+    Raises:
+        EnvironmentProblem: it failed; the message has its last line.
+    """
+    done = subprocess.run(
+        command,
+        cwd=directory,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise EnvironmentProblem(f"{what} failed: {last_line(done.stderr)}")
+    return done.stdout
 
 
 # Sides are measured in turns, so that other work of the machine affects both alike.

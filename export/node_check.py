@@ -6,14 +6,13 @@ every bundle must first compute the same as Python, on wasm and on cpu.
 """
 
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from support import ROOT
 from support.errors import CheckFailed, EnvironmentProblem
-from support.node import find_node
+from support.node import find_node, last_line, run_node
 
 if TYPE_CHECKING:
     from export.graph.graph import FrozenGraph
@@ -87,13 +86,12 @@ def _affordable_text_count(positions: list[int], products: float) -> int:
 
 def run_verify(bundle: Path, backend: str, count: int) -> list[dict[str, Any]]:
     """Runs `node_bridge/verify.js` on the first golden texts; returns the list of its checks."""
-    command = [_node_with_packages(), str(VERIFY), "--bundle", str(bundle), "--backend", backend]
-    command += ["--texts", str(count), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+    options = ["--bundle", str(bundle), "--backend", backend, "--texts", str(count), "--json"]
+    done = run_node(_node_with_packages(), VERIFY, *options)
     if done.returncode not in (0, 1):
-        last = next(reversed(done.stderr.strip().splitlines()), f"exit code {done.returncode}")
+        last = last_line(done.stderr).removeprefix("error: ") or f"exit code {done.returncode}"
         raise EnvironmentProblem(
-            f"the check in Node on {backend} did not end well: {last.removeprefix('error: ')}; "
+            f"the check in Node on {backend} did not end well: {last}; "
             "run `npm ci` again, or give the model more memory"
         )
     answer = json.loads(done.stdout)

@@ -4,17 +4,13 @@ It goes to .nox/native. A second run does nothing; after a change of TensorFlow 
 Where the project has a prebuilt tfjs-node that works, Node uses that one instead.
 """
 
-import json
-import os
 import shutil
-import subprocess
 import sys
-from typing import Any
 
 from native.build import HOME, build, find_tensorflow, make_stamp, read_stamp
-from support import ROOT
 from support.command_line import OptionParser, command
 from support.errors import EnvironmentProblem
+from support.node import check_native
 from support.printing import say
 
 EXAMPLE = """example:
@@ -23,7 +19,6 @@ EXAMPLE = """example:
 
 exit codes: 0 it works, 3 this machine lacks something
 """
-CHECK = ROOT / "node_bridge" / "backends" / "check_native.js"
 
 
 @command("interrupted; nothing half-built is left")
@@ -43,9 +38,10 @@ def build_if_needed() -> str:
     """Builds the binding unless a working one exists; returns a message for the user.
 
     Raises:
-        EnvironmentProblem: see `find_tensorflow` and `build`; or the new binding does not load.
+        EnvironmentProblem: see `find_node`, `find_tensorflow` and `build`; or the new binding does
+            not load.
     """
-    existing = check_backend()
+    existing = check_native()
     if existing.get("origin") == "prebuilt":
         package, version = existing["package"], existing["tensorflow"]
         return (
@@ -56,31 +52,11 @@ def build_if_needed() -> str:
     if "error" not in existing and read_stamp(HOME) == make_stamp(tensorflow):
         return f"{HOME}: nothing has changed, nothing to do"
     build(tensorflow, HOME, say)
-    now = check_backend()
+    now = check_native()
     if "error" in now:
         shutil.rmtree(HOME)
         raise EnvironmentProblem(f"what was built does not work: {now['error']}")
     return f"{HOME}: Node runs TensorFlow {now['tensorflow']}, the one of Python"
-
-
-def check_backend() -> dict[str, Any]:
-    """Asks Node about the native backend; returns `origin`, `package`, `tensorflow`, or `error`.
-
-    Raises:
-        EnvironmentProblem: Node is missing.
-    """
-    wanted = os.environ.get("NODE", "node")
-    node = shutil.which(wanted)
-    if node is None:
-        raise EnvironmentProblem(f"{wanted} is not found; install Node.js 20.19, 22.12 or newer")
-    done = subprocess.run([node, str(CHECK)], capture_output=True, text=True, check=False)
-    if done.returncode not in (0, EnvironmentProblem.exit_code):
-        reason = (done.stderr.strip().split("\n") or [""])[-1]
-        return {"error": f"Node ended with exit code {done.returncode}: {reason}"}
-    if done.returncode != 0:
-        return {"error": done.stderr.strip().split("\n")[-1].removeprefix("error: ")}
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
 
 
 if __name__ == "__main__":

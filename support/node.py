@@ -1,9 +1,16 @@
-"""Finds Node."""
+"""Finds Node, and runs its programs to their end."""
 
+import json
 import os
 import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
 
+from support import ROOT
 from support.errors import EnvironmentProblem
+
+CHECK_NATIVE = ROOT / "node_bridge" / "backends" / "check_native.js"
 
 
 def find_node(consequence: str = "") -> str:
@@ -23,3 +30,46 @@ def find_node(consequence: str = "") -> str:
             "NODE to its path"
         )
     return found
+
+
+def run_node(node: str, program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs a Node program to its end and captures what it prints.
+
+    Args:
+        node: as `find_node` returns it.
+        program: a JavaScript file.
+        arguments: its options.
+    """
+    return subprocess.run(
+        [node, str(program), *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+
+
+def last_line(stderr: str) -> str:
+    r"""Returns the last line that a failed program printed, its reason; "" if it printed nothing.
+
+    >>> last_line("warning: slow\nerror: there is no model\n")
+    'error: there is no model'
+    """
+    return stderr.strip().split("\n")[-1]
+
+
+def check_native() -> dict[str, Any]:
+    """Asks Node about the native backend; returns `origin`, `package`, `tensorflow`, or `error`.
+
+    Raises:
+        EnvironmentProblem: Node is missing.
+    """
+    done = run_node(find_node(), CHECK_NATIVE)
+    if done.returncode == 0:
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+    reason = last_line(done.stderr).removeprefix("error: ")
+    if done.returncode != EnvironmentProblem.exit_code:
+        reason = f"Node ended with exit code {done.returncode}: {reason}"
+    return {"error": reason}

@@ -1,16 +1,14 @@
 """Measures the same SavedModel from both converters, on TF.js's wasm backend."""
 
-import os
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.rows import BenchRow
 from bench.setting import BenchSetting, node_packages
-from bench.side import SideProcess, node_program, python_program, time_in_turns
+from bench.side import SideProcess, node_program, python_program, run_to_end, time_in_turns
 from support import ROOT
-from support.errors import CheckFailed, EnvironmentProblem
+from support.errors import CheckFailed
 
 GRAPH = Path(__file__).with_name("graph.js")
 # With oneDNN, the stock converter writes an op that TF.js does not know: _MklLayerNorm.
@@ -68,12 +66,7 @@ def convert_with_stock(model: Path, out: Path) -> None:
         EnvironmentProblem: it fails.
     """
     command = [*python_program("bench.conversion.stock"), str(model), str(out)]
-    done = subprocess.run(
-        command, cwd=ROOT, env=os.environ | PLAIN, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        last = done.stderr.strip().split("\n")[-1]
-        raise EnvironmentProblem(f"TF.js's converter failed on {model}: {last}")
+    run_to_end(f"TF.js's converter of {model}", command, PLAIN, ROOT)
 
 
 def measure_case(

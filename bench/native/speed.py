@@ -1,7 +1,5 @@
 """Measures the native backend in Node against Python's TensorFlow, both with all threads."""
 
-import json
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +13,10 @@ from bench.side import (
     python_program,
     time_in_turns,
 )
-from support import ROOT
 from support.errors import CheckFailed
-from support.node import find_node
+from support.node import check_native
 
 ENCODER = Path(__file__).with_name("encoder.js")
-CHECK = ROOT / "node_bridge" / "backends" / "check_native.js"
 # Node may take 1.05 times as long as Python.
 TARGET = 0.95
 
@@ -67,10 +63,10 @@ def measure_rows(setting: BenchSetting) -> Iterator[BenchRow]:
 
 def native_problem() -> str:
     """Says why Node does not have Python's TensorFlow; "" where it has."""
-    done = subprocess.run([find_node(), str(CHECK)], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        return done.stderr.strip().split("\n")[-1].removeprefix("error: ")
-    version = json.loads(done.stdout)["tensorflow"]
+    native = check_native()
+    if "error" in native:
+        return str(native["error"])
+    version = native["tensorflow"]
     ours = python_packages().get("tensorflow (Python)")
     if version == ours:
         return ""

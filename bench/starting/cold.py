@@ -4,7 +4,6 @@ The system has the files cached; everything else is done anew.
 """
 
 import json
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from bench.peers.installing import install_node_peers
 from bench.peers.onnx_folder import make_onnx_folder
 from bench.rows import BenchRow
 from bench.setting import BenchSetting, node_packages
-from bench.side import time_in_turns
+from bench.side import run_to_end, time_in_turns
 from support import ROOT
 from support.errors import EnvironmentProblem
 from support.node import find_node
@@ -76,15 +75,14 @@ def train_classifier(setting: BenchSetting) -> Path:
 
 def make_timer(arguments: list[str]) -> Callable[[], float]:
     """Returns a function that runs a Node program and returns its seconds."""
-    command = [find_node(), *arguments]
+    command, name = [find_node(), *arguments], Path(arguments[0]).name
 
     def measure() -> float:
         start = time.perf_counter()
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        output = run_to_end(name, command)
         seconds = time.perf_counter() - start
-        if done.returncode != 0 or not done.stdout.strip():
-            reason = (done.stderr.strip().split("\n") or [""])[-1]
-            raise EnvironmentProblem(f"{Path(arguments[0]).name} failed: {reason}")
+        if not output.strip():
+            raise EnvironmentProblem(f"{name} failed: it printed nothing")
         return seconds
 
     return measure

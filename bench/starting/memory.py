@@ -1,13 +1,12 @@
 """Measures the peak memory of a process that loads a large bundle."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
 from bench.rows import BenchRow
 from bench.setting import BenchSetting, model_and_bundle
-from support.errors import EnvironmentProblem
+from bench.side import run_to_end
 from support.node import find_node
 from support.tfjs_weights import shard_paths
 
@@ -53,7 +52,4 @@ def peak_bytes(*bundle: Path) -> float:
         EnvironmentProblem: it fails.
     """
     command = [find_node(), str(PROGRAM), *(str(path.absolute()) for path in bundle)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise EnvironmentProblem(f"loading failed: {done.stderr.strip().split(chr(10))[-1]}")
-    return float(done.stdout)
+    return float(run_to_end("loading", command))

@@ -1,14 +1,12 @@
 """Measures loading a tokenizer from a bundle on disk, with a vocab of the usual 21,128 lines."""
 
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench.rows import BenchRow
 from bench.setting import BenchSetting, node_packages
-from bench.side import SideProcess, node_program, time_in_turns
+from bench.side import SideProcess, node_program, run_to_end, time_in_turns
 from bench.tokenizer import material
-from support.errors import EnvironmentProblem
 from support.node import find_node
 
 DIRECTORY = Path(__file__).parent
@@ -48,14 +46,7 @@ def _make_cold_timer(who: str, bundle: Path) -> Callable[[], float]:
     """Returns a function that measures a load in a new process."""
     command = [find_node(), str(DIRECTORY / "cold.js"), who, str(bundle.absolute())]
 
-    def measure() -> float:
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode != 0:
-            reason = (done.stderr.strip().split("\n") or [""])[-1]
-            raise EnvironmentProblem(f"loading {bundle} failed: {reason}")
-        return float(done.stdout)
-
-    return measure
+    return lambda: float(run_to_end(f"loading {bundle}", command))
 
 
 def _measure_warm(setting: BenchSetting, bundle: Path) -> list[float]:

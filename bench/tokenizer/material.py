@@ -7,7 +7,6 @@ reading a tokenizer's tables from Python takes some ten seconds.
 import hashlib
 import json
 import re
-import subprocess
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from importlib.metadata import files
 from pathlib import Path
 
 from bench.setting import BenchSetting, code_hash
+from bench.side import run_to_end
 from support import ROOT
 from support.contracts import VOCAB_FILE, read_bundle
 from support.errors import EnvironmentProblem, UserError
@@ -108,10 +108,7 @@ def make_bundle(setting: BenchSetting, vocab: Path, algorithm: str) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "export", "vocab", str(vocab.absolute())]
     command += ["--tokenizer", algorithm, "--out", str(out.absolute())]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    if done.returncode != 0:
-        reason = (done.stderr.strip().split("\n") or [""])[-1]
-        raise EnvironmentProblem(f"`{' '.join(command[1:])}` failed: {reason}")
+    run_to_end(f"`{' '.join(command[1:])}`", command, directory=ROOT)
     stamp.write_text(wanted)
     return out
 

@@ -6,7 +6,6 @@ whole would take most of an hour.
 """
 
 import json
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,9 +18,9 @@ from bench.encoding.speed import compare_vectors
 from bench.native.speed import native_problem
 from bench.rows import BenchRow
 from bench.setting import BenchSetting
-from bench.side import ALL_THREADS, SideProcess, node_program, time_in_turns
+from bench.side import ALL_THREADS, SideProcess, node_program, run_to_end, time_in_turns
 from support import ROOT
-from support.errors import CheckFailed, EnvironmentProblem
+from support.errors import CheckFailed
 from support.node import find_node
 
 DIRECTORY = Path(__file__).parent
@@ -149,11 +148,9 @@ def time_training(
         command += ["--train", files["train"], "--dev", files["dev"], "--epochs", str(EPOCHS)]
         command += ["--backend", case.backend, "--out", f"{fresh}/out", "--cache", f"{fresh}/cache"]
         start = time.perf_counter()
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        output = run_to_end("train.js", command)
         seconds = time.perf_counter() - start
-    if done.returncode != 0:
-        raise EnvironmentProblem(f"train.js failed: {done.stderr.strip().split(chr(10))[-1]}")
-    summary = json.loads(done.stdout)
+    summary = json.loads(output)
     if len(summary["history"]) != EPOCHS:
         raise CheckFailed(f"train.js ran {len(summary['history'])} epochs, expected {EPOCHS}")
     accuracies.append(summary["dev_accuracy"])

@@ -18,7 +18,8 @@ from support import ROOT as ROOT
 from support import printing
 from support.command_line import suggest_name
 from support.errors import EnvironmentProblem, UserError
-from support.node import find_node
+from support.node import CHECK_NATIVE as CHECK_NATIVE
+from support.node import check_native, find_node
 
 RUNNERS_DIRECTORY = Path(__file__).parent
 PYTHON_TIME_LIMIT = 7200
@@ -208,16 +209,14 @@ def _is_progress(line: str) -> bool:
 ALWAYS = "wasm:64,cpu:8"
 NATIVE = "native:64"
 NAMES = ("wasm", "cpu", "native")
-CHECK_NATIVE = ROOT / "node_bridge" / "backends" / "check_native.js"
 
 
-def available_backends(check: Path = CHECK_NATIVE) -> tuple[str, str]:
+def available_backends() -> tuple[str, str]:
     """Returns this machine's backends, as `--backends` takes them, and a note without native."""
-    done = subprocess.run([find_node(), str(check)], capture_output=True, text=True, check=False)
-    if done.returncode == 0:
+    native = check_native()
+    if "error" not in native:
         return f"{ALWAYS},{NATIVE}", ""
-    reason = done.stderr.strip().split("\n")[-1].removeprefix("error: ")
-    return ALWAYS, f"native: NOT COMPARED: {reason}"
+    return ALWAYS, f"native: NOT COMPARED: {native['error']}"
 
 
 def parse_backend_counts(text: str) -> dict[str, int]:

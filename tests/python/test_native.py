@@ -46,7 +46,7 @@ class Machine:
         answers = iter(self.answers)
         monkeypatch.setattr(build, "HOME", self.home)
         monkeypatch.setattr(command, "find_tensorflow", lambda: self.tensorflow)
-        monkeypatch.setattr(command, "check_backend", lambda: next(answers))
+        monkeypatch.setattr(command, "check_native", lambda: next(answers))
         monkeypatch.setattr(command, "build", self.build)
         return command.build_if_needed()
 
@@ -164,7 +164,9 @@ def test_an_error_is_one_line_and_exit_code_3(
     assert command.main([]) == 3
     said = capsys.readouterr().err
     assert said.startswith("error: ")
-    assert said.endswith("is not found; install Node.js 20.19, 22.12 or newer\n")
+    assert said.endswith(
+        "is not found; install Node.js 20.19, 22.12 or newer, or set NODE to its path\n"
+    )
 
 
 def test_a_build_in_an_empty_folder_gives_a_binding_that_loads(

@@ -59,6 +59,33 @@ class TokenizerContract:
 
 
 @dataclass(frozen=True)
+class ClassifierContract:
+    """What a model with a head decides.
+
+    Attributes:
+        task: `single_label`, `multi_label`, `regression` or `token_labels`.
+        output: the name of the output with the scores, float32[batch, labels] or
+            float32[batch, sequence, labels].
+        activation: makes probabilities of the scores: `softmax`, `sigmoid`, or `none` where they
+            are probabilities already, or a regression's numbers.
+        labels: in the order of the scores.
+        threshold: of `multi_label`, else None.
+        scheme: of `token_labels`: `BIO`, `BIOES` or `none`; else None.
+    """
+
+    task: str
+    output: str
+    activation: str
+    labels: list[str]
+    threshold: float | None = None
+    scheme: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Returns the entry of `bundle.json`, without what the task does not have."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
 class Contract:
     """The content of `bundle.json`, without the hashes, which `seal` adds.
 
@@ -68,7 +95,8 @@ class Contract:
     the model that parity compares: each with its name, its node in `model.json`, and the tensor of
     the source's inlined graph that it must equal. `signature` has the `name` and the `tags` of the
     exported signature. `saved_model` describes the vetted copy of the SavedModel in the bundle,
-    see `saved_model_copy`; None if there is no copy.
+    see `saved_model_copy`; None if there is no copy. `classifier` is None where the model decides
+    nothing.
     """
 
     name: str
@@ -86,6 +114,7 @@ class Contract:
     taps: list[dict[str, str]] = field(default_factory=list)
     signature: dict[str, Any] | None = None
     saved_model: dict[str, str] | None = None
+    classifier: ClassifierContract | None = None
 
 
 def seal(directory: Path, contract: Contract) -> None:
@@ -104,6 +133,7 @@ def seal(directory: Path, contract: Contract) -> None:
     }
     document = {"format": FORMAT, "contract_version": CONTRACT_VERSION}
     document |= asdict(contract) | {"files": files}
+    document["classifier"] = contract.classifier and contract.classifier.document()
     text = json.dumps(document, ensure_ascii=False, indent=2)
     (directory / CONTRACT).write_text(text + "\n", encoding="utf-8")
     contracts.read_bundle(directory)

@@ -151,9 +151,28 @@ def _contradiction_in_bundle(contract: dict[str, Any]) -> str:
             values = [spec[key] for spec in contract[side]]
             if len(set(values)) < len(values):
                 return f"two {side} have the same {key}"
+    classifier = contract.get("classifier")
+    if classifier is not None:
+        problem = _contradiction_in_scores(classifier, contract["outputs"])
+        if problem:
+            return problem
     roles = [spec["role"] for spec in contract["inputs"]]
     if contract["inputs"] and "input_ids" not in roles:
         return "no input has the role input_ids"
+    return ""
+
+
+def _contradiction_in_scores(classifier: dict[str, Any], outputs: list[dict[str, Any]]) -> str:
+    """Returns what the output with the scores lacks, or ""; as bundle.js in Node does."""
+    name, count = classifier["output"], len(classifier["labels"])
+    shape = next((spec["shape"] for spec in outputs if spec["name"] == name), None)
+    if shape is None:
+        shown = printable(name, MAX_PROBLEM_CHARACTERS)
+        return f"the classifier's output {shown} is none of the outputs"
+    rank = 3 if classifier["task"] == "token_labels" else 2
+    if len(shape) != rank or shape[-1] != count:
+        expected = f"rank {rank} and {count} scores"
+        return f"the classifier's output has the shape {shape}, expected {expected}"
     return ""
 
 

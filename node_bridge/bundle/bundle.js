@@ -51,6 +51,18 @@ const MAX_FILE_BYTES = 2 ** 29;
  */
 
 /**
+ * @typedef {object} ClassifierContract
+ * @property {'single_label' | 'multi_label' | 'regression' | 'token_labels'} task
+ * @property {string} output the name of the output with the scores, float32[batch, labels] or
+ *   float32[batch, sequence, labels]
+ * @property {'softmax' | 'sigmoid' | 'none'} activation makes probabilities of the scores; `none`: they are
+ *   probabilities already, or a regression's numbers
+ * @property {string[]} labels in the order of the scores
+ * @property {number} [threshold] of `multi_label`
+ * @property {'BIO' | 'BIOES' | 'none'} [scheme] of `token_labels`
+ */
+
+/**
  * @typedef {object} Contract
  * @property {string} format always `bert-bridge`
  * @property {number} contract_version
@@ -65,6 +77,7 @@ const MAX_FILE_BYTES = 2 ** 29;
  * @property {number} max_length how many positions the model has, [CLS] and [SEP] included
  * @property {TokenizerContract} tokenizer
  * @property {object} provenance
+ * @property {ClassifierContract | null} [classifier] what the model decides, if it has a head
  * @property {{name: string, tags: string[]}} [signature] what part of the SavedModel was exported
  * @property {{sha256: string, allowed_ops: string} | null} [saved_model] a record that the copy in saved_model/ was vetted
  * @property {{name: string, node: string}[]} [taps] nodes inside the model whose values the parity test compares
@@ -188,7 +201,7 @@ export function findOutput({ dir, contract: { outputs } }, role) {
  * @param {Contract} contract
  * @returns {string | undefined}
  */
-function findContradiction({ contract_version: version, contents, inputs, outputs, tokenizer }) {
+function findContradiction({ contract_version: version, contents, inputs, outputs, tokenizer, classifier }) {
   if (version === 1 && contents !== undefined) return 'got contents, which contract version 1 does not have';
   const { vocab_size: size, special_tokens: special } = tokenizer;
   const beyond = Object.entries(special).find(([, { id }]) => id >= size);
@@ -203,8 +216,25 @@ function findContradiction({ contract_version: version, contents, inputs, output
       if (twice !== undefined) return `two ${what} have the ${key} ${twice}`;
     }
   }
+  const problem = classifier ? findContradictionInScores(classifier, outputs) : undefined;
+  if (problem !== undefined) return problem;
   if (inputs.length === 0 || inputs.some(({ role }) => role === 'input_ids')) return undefined;
   return 'no input has the role input_ids';
+}
+
+/**
+ * Finds what the output with the scores lacks, as support/contracts.py does.
+ *
+ * @param {ClassifierContract} classifier
+ * @param {TensorSpec[]} outputs
+ * @returns {string | undefined}
+ */
+function findContradictionInScores({ task, output, labels }, outputs) {
+  const shape = outputs.find(({ name }) => name === output)?.shape;
+  if (shape === undefined) return `the classifier's output ${output} is none of the outputs`;
+  const rank = task === 'token_labels' ? 3 : 2;
+  if (shape.length === rank && shape.at(-1) === labels.length) return undefined;
+  return `the classifier's output has the shape [${shape.join(', ')}], expected rank ${rank} and ${labels.length} scores`;
 }
 
 /** @param {string} dir */

@@ -23,7 +23,7 @@ OPEN_IN_BUNDLE = frozenset(
         ("accuracy", "outputs"), ("accuracy", "budgets"),
         # null means unknown.
         ("architecture",), ("trained",), ("weight_dtype",), ("accuracy",), ("signature",),
-        ("saved_model",), ("tokenizer", "embedding_rows"),
+        ("saved_model",), ("tokenizer", "embedding_rows"), ("classifier",),
         # A number in a shape is a fixed size.
         ("inputs", 0, "shape", 0), ("outputs", 0, "shape", 0),
     }

@@ -29,8 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--problem", type=Path, required=True)
     parser.add_argument(
-        "--kept",
-        dest="snapshots",
+        "--snapshots",
         required=True,
         help="numbers of steps after which to record the weights",
     )

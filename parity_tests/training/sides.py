@@ -85,7 +85,7 @@ class TrainingSide:
 def run_python(problem: Path, snapshots: Iterable[int], out: Path) -> TrainingSide:
     """Trains in Keras, to the last of the problem's steps; raises as `runners.run_runner`."""
     command = [sys.executable, "-m", "parity_tests.training.run_python"]
-    command += ["--problem", str(problem), "--kept", runners.join_numbers(snapshots)]
+    command += ["--problem", str(problem), "--snapshots", runners.join_numbers(snapshots)]
     runners.run_runner("Keras", command, out)
     return TrainingSide.read(out)
 

@@ -24,8 +24,8 @@ await serve({
     tokenizer = new Tokenizer(JSON.parse(readFileSync(join(bundle, 'tokenizer.json'), 'utf8')), {});
     texts = JSON.parse(readFileSync(file, 'utf8'));
   },
-  ids: ({ places }) => places.map((/** @type {number} */ at) => tokenizer.encode(texts[at], OPTIONS).ids),
-  tokens: ({ places }) => places.map((/** @type {number} */ at) => tokenizer.encode(texts[at], OPTIONS).tokens),
+  ids: ({ indices }) => indices.map((/** @type {number} */ at) => tokenizer.encode(texts[at], OPTIONS).ids),
+  tokens: ({ indices }) => indices.map((/** @type {number} */ at) => tokenizer.encode(texts[at], OPTIONS).tokens),
   time: ({ at_least }) =>
     measurePass(() => {
       tokens = 0;

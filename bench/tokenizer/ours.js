@@ -32,11 +32,11 @@ await serve({
     tokenizer = Tokenizer.fromBundle(Bundle.open(bundle));
     if (file !== undefined) texts = JSON.parse(readFileSync(file, 'utf8'));
   },
-  ids: ({ places }) => places.map((/** @type {number} */ at) => [...tokenizer.encode(texts[at], OPTIONS).ids]),
-  tokens: ({ places }) => places.map((/** @type {number} */ at) => tokenizer.encodeWithTokens(texts[at], OPTIONS).tokens),
+  ids: ({ indices }) => indices.map((/** @type {number} */ at) => [...tokenizer.encode(texts[at], OPTIONS).ids]),
+  tokens: ({ indices }) => indices.map((/** @type {number} */ at) => tokenizer.encodeWithTokens(texts[at], OPTIONS).tokens),
   time: (/** @type {{what: 'ids' | 'tokens', at_least: number}} */ { what, at_least }) => measurePass(passes[what], at_least),
   load: ({ bundle, at_least }) => measurePass(() => Tokenizer.fromBundle(Bundle.open(bundle)), at_least),
-  held: ({ what }) => {
+  memory: ({ what }) => {
     passes[/** @type {'ids' | 'tokens'} */ (what)]();
     globalThis.gc?.();
     const { heapUsed, arrayBuffers } = process.memoryUsage();

@@ -101,7 +101,7 @@ def main() -> None:
     serve(
         {
             "open": start,
-            "ids": lambda places: peers[0].ids(places),
+            "ids": lambda indices: peers[0].ids(indices),
             "time": lambda at_least: time_passes(peers[0].run_once, at_least),
         }
     )

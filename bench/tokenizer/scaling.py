@@ -51,7 +51,7 @@ def _measure_memory(setting: BenchSetting, bundle: Path, texts: list[str]) -> Be
             bundle=str(bundle.absolute()),
             file=str(material.write_texts_file(setting, texts)),
         )
-        used = [int(ours.ask("held", what="tokens")) for _ in range(WARM_UP + PASSES)][
+        used = [int(ours.ask("memory", what="tokens")) for _ in range(WARM_UP + PASSES)][
             WARM_UP - 1 :
         ]
     note = f"{used[-1] - used[0]:+} bytes over {PASSES} passes; the most was {max(used)}"

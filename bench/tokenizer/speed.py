@@ -157,7 +157,7 @@ def compare_with_peer(
         CheckFailed: they differ; the message has the first review that shows it.
     """
     indices = list(range(0, count, max(1, count // COMPARED)))
-    got, wanted = (side.ask(case.what, places=indices) for side in (ours, peer))
+    got, wanted = (side.ask(case.what, indices=indices) for side in (ours, peer))
     for at, one, other in zip(indices, got, wanted, strict=True):
         if one != other:
             raise CheckFailed(f"{case.name}: review {at}: ours gives {one}, {case.peer} {other}")

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
+from support.contracts import WEIGHT_DTYPES
 from support.errors import UserError
 from support.tfjs_weights import WEIGHT_PREFIX, Array, TfjsWeight, read_weights
 
 MAX_FAILURES = 5
-NARROWEST_FIRST = ("uint8", "uint16", "float16", "float32")
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def stored_dtype(bundle: Path) -> str | None:
         kinds = {weight.dtype for weight in read_bundle_weights(bundle).values()}
     except UserError:
         return None
-    return next((dtype for dtype in NARROWEST_FIRST if dtype in kinds), None)
+    return next((dtype for dtype in reversed(WEIGHT_DTYPES) if dtype in kinds), None)
 
 
 def stored_variables(bundle: Path, source: Path) -> dict[str, Array] | None:

@@ -1,4 +1,4 @@
-"""What every Python folder needs: errors, exit codes, options, printing, reading input files."""
+"""What every Python folder needs, from errors and options to the file formats of a bundle."""
 
 import os
 from pathlib import Path

@@ -92,7 +92,7 @@ class SideProcess:
             self._in.flush()
         line = self._out.readline()
         if not line.endswith(b"\n"):
-            code, reason = self._process.wait(), self._last_line()
+            code, reason = self._process.wait(), self._last_error_line()
             raise EnvironmentProblem(
                 f"{self.name} ended with exit code {code} when asked to {op}: {reason}"
             )
@@ -101,7 +101,7 @@ class SideProcess:
             raise EnvironmentProblem(f"{self.name} could not {op}: {answer['error']}")
         return answer["answer"]
 
-    def _last_line(self) -> str:
+    def _last_error_line(self) -> str:
         """Returns the line on stderr that looks like a cause."""
         self._stderr.seek(0)
         lines = self._stderr.read().decode(errors="replace").strip().split("\n")

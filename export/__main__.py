@@ -13,6 +13,7 @@ from export import inspection
 from export.confined.confinement import STEP_SECONDS, Limits
 from export.source import catalog, download, hub, signature_choice
 from support.command_line import OptionParser, command
+from support.contracts import WEIGHT_DTYPES
 from support.errors import UserError
 from support.printing import say
 
@@ -39,7 +40,6 @@ SIGN_EXAMPLE = """examples:
   python -m export sign ./bundle --key key.pem
   node node_bridge/verify.js --bundle ./bundle --require-signature public.pem
 """
-DTYPES = ("float32", "float16", "uint16", "uint8")
 ALGORITHMS = ("tf-text", "bert", "tf-text-fast", "chars")
 
 
@@ -68,7 +68,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     model.add_argument("--out", type=Path, required=True, help="directory of the bundle")
     model.add_argument(
-        "--dtype", choices=DTYPES, default=DTYPES[0], help="of stored weights (default %(default)s)"
+        "--dtype",
+        choices=WEIGHT_DTYPES,
+        default=WEIGHT_DTYPES[0],
+        help="of stored weights (default %(default)s)",
     )
     model.add_argument("--force", action="store_true", help="even if the dtype costs too much")
     model.add_argument(

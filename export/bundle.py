@@ -17,6 +17,8 @@ from support.sha256 import code_sha256, file_sha256
 
 FORMAT = contracts.FORMATS[CONTRACT]
 CONTRACT_VERSION = 2
+DEFAULT_MAX_LENGTH = 512
+"""Positions of a text where nothing says how many the model takes."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export import saved_model_copy
-from export.bundle import Contract, TensorSpec, seal
+from export.bundle import DEFAULT_MAX_LENGTH, Contract, TensorSpec, seal
 from export.checkpoints.sentence_transformers import limit_positions
 from export.graph.verdict import Verdict
 from export.model import ExportJob, ExportRequest
@@ -25,8 +25,6 @@ from support.quiet_tensorflow import tensorflow
 
 if TYPE_CHECKING:
     from export.graph.graph import FrozenGraph, InlinedGraph
-
-MAX_LENGTH = 512
 
 
 def write_bundle(job: ExportJob, say: Any) -> None:
@@ -192,7 +190,7 @@ def _find_max_positions(
     from export.graph import graph
 
     shapes = [value.shape for name, value in frozen.weights.items() if "position" in name]
-    rows = next((int(shape[0]) for shape in shapes if len(shape) == 2), MAX_LENGTH)
+    rows = next((int(shape[0]) for shape in shapes if len(shape) == 2), DEFAULT_MAX_LENGTH)
     length = _fixed_length(inputs)
     guess = min(rows, length or rows)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from export import golden
-from export.bundle import Contract, refuse_other_source, seal, versions
+from export.bundle import DEFAULT_MAX_LENGTH, Contract, refuse_other_source, seal, versions
 from export.confined import confinement
 from export.confined.confinement import Limits
 from export.output_directory import atomic_directory, refuse_overlap
@@ -14,7 +14,6 @@ from export.tokenizer import library_versions, make_reference, write_tokenizer
 from export.tokenizer_choice import TokenizerChoice, describe_spec
 from support.contracts import CONTRACT
 
-MAX_LENGTH = 512
 NO_LIMITS = Limits()
 
 
@@ -85,7 +84,7 @@ def write_tokenizer_bundle(job: TokenizerJob, say: Callable[[str], None]) -> Non
     say(f"reading the tables of tokenizer {chosen.spec.algorithm}")
     ids, rules = (
         make_reference(chosen.spec, chosen.vocab, choice.python).encode(
-            texts, special_tokens=True, max_length=MAX_LENGTH
+            texts, special_tokens=True, max_length=DEFAULT_MAX_LENGTH
         )
         for texts in (golden.TEXTS, golden.RULE_TEXTS)
     )
@@ -99,7 +98,7 @@ def write_tokenizer_bundle(job: TokenizerJob, say: Callable[[str], None]) -> Non
         inputs=[],
         outputs=[],
         padding="masked",
-        max_length=MAX_LENGTH,
+        max_length=DEFAULT_MAX_LENGTH,
         tokenizer=write_tokenizer(
             job.directory,
             chosen.vocab,

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-DTYPES = ("float32", "float16", "uint16", "uint8")
+from support.contracts import WEIGHT_DTYPES
+
 POSITIONS = 40
 """Few, so that the longer texts are cut."""
 
@@ -35,7 +36,7 @@ class SourceSpec:
     eps: float = 1e-12
     positions: int = POSITIONS
     tokenizer: str = "lower"
-    dtypes: tuple[str, ...] = field(default=DTYPES)
+    dtypes: tuple[str, ...] = field(default=WEIGHT_DTYPES)
     outlier: float | None = None
     padded_to: int = 1
 
@@ -75,10 +76,12 @@ SOURCES = (
     SourceSpec("electra_base", "electra", 32, 2, 2, "gelu_tanh", 9, 32),
     # A value beyond float16's range, in the row of a piece that no text has.
     SourceSpec(
-        "outlier", "bert", 32, 2, 2, "gelu_tanh", 14, 32, dtypes=DTYPES[:2], outlier=70000.0
+        "outlier", "bert", 32, 2, 2, "gelu_tanh", 14, 32, dtypes=WEIGHT_DTYPES[:2], outlier=70000.0
     ),
     # Like many trained models: rows without a token, up to a multiple of 64.
-    SourceSpec("padded", "bert", 32, 2, 2, "gelu_tanh", 15, 32, dtypes=DTYPES[:1], padded_to=64),
+    SourceSpec(
+        "padded", "bert", 32, 2, 2, "gelu_tanh", 15, 32, dtypes=WEIGHT_DTYPES[:1], padded_to=64
+    ),
 )
 
 

@@ -22,7 +22,7 @@ from parity_tests.runners import runners, runs
 from parity_tests.runners.runners import NodeSide
 from parity_tests.runners.runs import RunOutput
 from parity_tests.runners.tokenizer_source import TokenizerSource
-from support import ROOT
+from support import python_path
 from support.contracts import CONTRACT
 from support.errors import EnvironmentProblem
 from support.sha256 import path_sha256
@@ -155,10 +155,9 @@ class FreshTokenizer:
 
     def __enter__(self) -> "FreshTokenizer":
         if not (self._out / CONTRACT).exists():
-            paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
             self._process = subprocess.Popen(
                 self._command,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+                env=os.environ | {"PYTHONPATH": python_path()},
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,

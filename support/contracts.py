@@ -24,6 +24,8 @@ GOLDEN_FILE = "golden.safetensors"
 FILE_LIST = "bert-bridge.json"
 """The list of the files of a SavedModel that the exporter wrote."""
 FORMATS = {CONTRACT: "bert-bridge", DESCRIPTION: "bert-bridge-classifier"}
+WEIGHT_DTYPES = ("float32", "float16", "uint16", "uint8")
+"""The dtypes in which a bundle stores weights, the widest first."""
 UNSEALED = "0" * 64
 """Replaces a classifier's seal while the seal is computed."""
 MAX_PROBLEM_CHARACTERS = 300

@@ -26,7 +26,7 @@ from typing import Any
 
 from export.confined import landlock
 from export.confined.worker import encode_job
-from support import ROOT
+from support import ROOT, python_path
 from support.errors import CheckFailed, EnvironmentProblem, UserError
 
 PROGRAM_PATHS = (
@@ -162,10 +162,9 @@ def node_executable(wanted: str) -> Path | None:
 
 def _confined_environment(scratch: Path) -> dict[str, str]:
     """Returns the environment variables that a confined process gets in addition."""
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     added = {
         CONFINED_VARIABLE: "1",
-        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONPATH": python_path(),
         "TMPDIR": str(scratch),
         # Otherwise Keras reads and writes a file in the home directory.
         "KERAS_HOME": str(scratch),

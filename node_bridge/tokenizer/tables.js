@@ -1,7 +1,7 @@
 /**
  * Reads `tokenizer_tables.bin`: what the Python tokenizer makes of each character. So the ids do not
  * depend on the Unicode tables of Node or of the browser.
- * The layout is in docs/tokenizer_tables.md, the writer is export/tokenizer/tables.py.
+ * The layout is in docs/tokenizer_tables.md, the writer is support/tokenizer_tables.py.
  */
 import { UserError } from '../support/errors.js';
 

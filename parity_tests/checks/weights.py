@@ -10,10 +10,9 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from parity_tests.checks.stored_parts import PartResult
+from support.contracts import WEIGHT_DTYPES
 from support.errors import UserError
 from support.tfjs_weights import WEIGHT_PREFIX, Array, TfjsWeight, read_weights
-
-NARROWEST_FIRST = ("uint8", "uint16", "float16", "float32")
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def stored_dtype(bundle: Path) -> str | None:
         kinds = {weight.dtype for weight in read_bundle_weights(bundle).values()}
     except UserError:
         return None
-    return next((dtype for dtype in NARROWEST_FIRST if dtype in kinds), None)
+    return next((dtype for dtype in reversed(WEIGHT_DTYPES) if dtype in kinds), None)
 
 
 def stored_variables(bundle: Path, source: Path) -> dict[str, Array] | None:

@@ -15,7 +15,7 @@ from parity_tests.runners import runs
 from parity_tests.runners.runs import RunOutput
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support import ROOT as ROOT
-from support import printing
+from support import printing, python_path
 from support.command_line import suggest_name
 from support.errors import EnvironmentProblem, UserError
 from support.node import CHECK_NATIVE as CHECK_NATIVE
@@ -158,8 +158,7 @@ def run_runner(name: str, command: list[str], out: Path) -> None:
     """
     out.unlink(missing_ok=True)
     command += ["--out", str(out)]
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    environment = os.environ | {"PYTHONPATH": python_path()}
     code, last = run_with_progress(command, environment)
     if code == 0:
         return

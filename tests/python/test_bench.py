@@ -205,7 +205,7 @@ def test_a_failing_side_is_reported():
 
 def test_sides_that_differ_are_not_timed():
     def side(ids: list[int]) -> Any:
-        return SimpleNamespace(ask=lambda op, places: [ids for _ in places])
+        return SimpleNamespace(ask=lambda op, indices: [ids for _ in indices])
 
     compare_with_peer(CASES[0], side([1]), side([1]), 9)
     with pytest.raises(CheckFailed, match=r"review 0: ours gives \[1\], .* \[2\]"):

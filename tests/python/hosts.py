@@ -34,6 +34,8 @@ class Host(http.server.ThreadingHTTPServer):
         self.body = BODY
         self.headers: dict[str, str] = {"ETag": TAG}
         self.ranges = True
+        # Whether a request for the rest gets a part from the beginning.
+        self.wrong_part = False
         # The connection breaks after this many bytes; None: never.
         self.cuts: list[int | None] = []
         self.asked: list[dict[str, str]] = []
@@ -66,6 +68,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and same else 0
         total = len(self.server.body)
         if start and self.server.ranges:
+            start = 0 if self.server.wrong_part else start
             where = {"Content-Range": f"bytes {start}-{total - 1}/{total}"}
             self.send(206, self.server.body[start:], where | self.server.headers)
         else:

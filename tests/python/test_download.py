@@ -125,6 +125,12 @@ def test_invalid_range_starts_from_the_beginning(host: Host) -> None:
     assert [asked.get("range") for asked in host.asked] == [None, "bytes=70000-", None]
 
 
+def test_a_part_from_another_position_is_not_appended(host: Host) -> None:
+    host.cuts, host.wrong_part = [70_000], True
+    assert is_unpacked_model(hub.resolve(host.url()))
+    assert [asked.get("range") for asked in host.asked] == [None, "bytes=70000-"]
+
+
 def test_partial_file_of_a_killed_process_is_resumed(host: Host, cache: Path) -> None:
     cache.mkdir()
     part = PartialFile(cache, hashlib.sha256(host.url().encode()).hexdigest())

@@ -11,7 +11,8 @@ from numerics.budgets import Cost
 from parity_tests.cases import shorten
 from parity_tests.checks.budgets import Budgets
 from parity_tests.checks.compare import Measures, compare_arrays, make_problem
-from parity_tests.checks.stages import LABEL, StageRow, is_undecided
+from parity_tests.checks.decisions import decide_label
+from parity_tests.checks.stages import LABEL, StageRow
 from parity_tests.runners.runners import NodeSide
 from parity_tests.runners.runs import PROBABILITIES, SPECIALS, RunOutput
 from support.contracts import read_classifier
@@ -122,26 +123,22 @@ class Head:
         forward, backward = self.weights[:3], self.weights[3:6]
         return np.concatenate([lstm(text, *forward), lstm(text[::-1], *backward)])
 
-    def most_probable(self, probabilities: Array) -> list[str]:
-        """Returns the most probable label of each row, the first of equals."""
-        return [self.labels[int(index)] for index in np.argmax(probabilities, axis=1)]
-
     def add_probabilities(self, run: RunOutput, sequence: str = "sequence_output") -> RunOutput:
-        """Returns Python's run with the probabilities and labels from the output `sequence`.
+        """Returns Python's run with the probabilities and decisions from the output `sequence`.
 
         Raises:
             UserError: the model has no such output.
         """
         batches = {key: dict(batch) for key, batch in run.batches.items()}
-        labels = {}
+        decisions = {}
         for key, batch in batches.items():
             if key[0] in SPECIALS:
                 if sequence not in batch:
                     raise UserError(f"the model has no {sequence}, which --classifier needs")
                 both = batch[sequence], batch["attention_mask"]
                 batch[PROBABILITIES] = self.probabilities(*both)
-                labels[key] = self.most_probable(batch[PROBABILITIES])
-        with_answers = replace(run, batches=batches, labels=labels)
+                decisions[key] = [[decide_label(p, self.labels)] for p in batch[PROBABILITIES]]
+        with_answers = replace(run, batches=batches, decisions=decisions)
         if sequence not in run.costs:
             return with_answers
         return replace(
@@ -244,9 +241,11 @@ def judge_golden_answers(
             words.add_problem(make_problem("shape", *lengths, where), {i})
         else:
             words.add_measures(i, Measures(compared=1))
-            if answered[i] != label and not is_undecided(expected[i], numbers.budget):
+            [got_label] = answered[i]
+            decision = decide_label(expected[i], description["labels"])
+            if got_label != label and not decision.is_undecided(numbers.budget):
                 words.add_problem(
-                    make_problem("values", repr(answered[i]), repr(label), f"label, {where}"), {i}
+                    make_problem("values", repr(got_label), repr(label), f"label, {where}"), {i}
                 )
         if got.shape == expected.shape:
             result = compare_arrays(got[i], expected[i], numbers.budget, f"probabilities, {where}")

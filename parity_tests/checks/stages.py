@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from numerics.budgets import Budget, unmasked_values
@@ -21,33 +20,12 @@ from parity_tests.checks.compare import (
     compare_names,
     make_problem,
 )
+from parity_tests.checks.decisions import LabelDecisions
 from parity_tests.runners import runs
-from parity_tests.runners.runs import IDS, PROBABILITIES, TAPS, RunOutput
+from parity_tests.runners.runs import IDS, PROBABILITIES, TAPS, Decision, RunOutput
 
 ON_TEXTS = "texts"
 """The comparison of Node with Python on the case file's texts."""
-
-
-@dataclass
-class LabelDecisions:
-    """How both sides decided: of `texts` labels `flipped` are not Python's.
-
-    A margin is by how much Python preferred its label to the next.
-    """
-
-    texts: int = 0
-    flipped: int = 0
-    margins_of_flipped: list[float] = field(default_factory=list)
-    smallest_margin: float | None = None
-
-    def add(self, margin: float, flipped: bool) -> None:
-        """Adds the label of one text."""
-        self.texts += 1
-        least = self.smallest_margin
-        self.smallest_margin = margin if least is None else min(margin, least)
-        if flipped:
-            self.flipped += 1
-            self.margins_of_flipped.append(margin)
 
 
 @dataclass
@@ -125,7 +103,9 @@ def judge_stages(
     inner = [f"{TAPS}{tap}" for tap in taps or [] if python.has(f"{TAPS}{tap}")]
     stages = [TOKENS, IDS_STAGE, *inner, *python.outputs()]
     if python.has(PROBABILITIES):
-        stages += [PROBABILITIES, LABEL]
+        stages.append(PROBABILITIES)
+    if any(decision for texts in python.decisions.values() for decision in texts):
+        stages.append(LABEL)
     rows = []
     for special in runs.SPECIALS:
         special_rows = [StageRow(backend, special, s, budgets.for_stage(s)) for s in stages]
@@ -158,10 +138,9 @@ def _compare_tokens_and_labels(
     starts = node.starts.get(batch, [])
     _compare_tokens(tokens, node.tokens.get(batch, []), python.tokens.get(batch, []), starts, cases)
     if label.stage == LABEL:
-        probabilities = python.batches[batch][PROBABILITIES]
         allowed = next(row.budget for row in rows if row.stage == PROBABILITIES)
-        got, expected = node.labels.get(batch, []), python.labels[batch]
-        _compare_labels(label, got, expected, probabilities, cases, allowed)
+        got, expected = node.labels.get(batch, []), python.decisions[batch]
+        _compare_labels(label, got, expected, cases, allowed)
 
 
 def _compare_batch(
@@ -342,59 +321,40 @@ def first_difference(
 
 def _compare_labels(
     row: StageRow,
-    node: list[str],
-    python: list[str],
-    probabilities: NDArray[Any],
+    node: list[list[str]],
+    python: list[list[Decision]],
     cases: list[TextCase],
     allowed: Budget,
 ) -> None:
-    """Compares labels text by text; they may differ where Python's margin is within the budgets.
+    """Compares decisions text by text; one may differ where its margin is within the budgets.
 
     Args:
         row: of the stage `label`; gets the results.
-        node: Node's labels.
-        python: Python's labels.
-        probabilities: Python's, float32[batch, labels].
+        node: Node's labels of each text.
+        python: Python's decisions of each text.
         cases: of the batch.
         allowed: the budget of a probability.
     """
     row.decisions = row.decisions or LabelDecisions()
     for index, case in enumerate(cases):
-        if index >= min(len(node), len(python), len(probabilities)):
+        if index >= min(len(node), len(python)):
             row.add_problem(
-                make_problem("shape", f"{len(node)} labels", len(cases), row.where()), {case.case}
+                make_problem("shape", f"{len(node)} texts", len(cases), row.where()), {case.case}
             )
             continue
-        margin = _label_margin(probabilities[index])
-        flipped = node[index] != python[index]
-        row.decisions.add(margin, flipped)
-        row.add_measures(case.case, Measures(compared=1))
-        if flipped and not is_undecided(probabilities[index], allowed):
-            spot = f"{row.where()}, text {case.case} {case.quoted}, margin {margin:.2g}"
-            problem = make_problem(
-                "values", repr(node[index]), repr(python[index]), f"label, {spot}"
-            )
+        got, expected = node[index], python[index]
+        spot = f"{row.where()}, text {case.case} {case.quoted}"
+        if len(got) != len(expected):
+            problem = make_problem("shape", f"{len(got)} labels", len(expected), spot)
             row.add_problem(problem, {case.case})
-
-
-def is_undecided(probabilities: NDArray[Any], allowed: Budget) -> bool:
-    """Returns whether the two likeliest labels may swap within the budget of each.
-
-    >>> near = Budget(1e-5, 0.0, "")
-    >>> is_undecided(np.array([0.500009, 0.499991]), near), is_undecided(np.array([0.6, 0.4]), near)
-    (True, False)
-    """
-    most = float(np.max(probabilities))
-    return _label_margin(probabilities) <= 2 * (allowed.atol + allowed.rtol * most)
-
-
-def _label_margin(probabilities: NDArray[Any]) -> float:
-    """Returns by how much the most probable label leads the next.
-
-    >>> _label_margin(np.array([0.125, 0.75, 0.125]))
-    0.625
-    """
-    if probabilities.size < 2:
-        return 1.0
-    second, first = np.sort(probabilities.astype(np.float64))[-2:]
-    return float(first - second)
+            continue
+        if expected:
+            row.add_measures(case.case, Measures(compared=len(expected)))
+        for at, (label, decision) in enumerate(zip(got, expected, strict=True)):
+            flipped = label != decision.label
+            row.decisions.add(decision.margin, flipped)
+            if flipped and not decision.is_undecided(allowed):
+                which = f", decision {at}" if len(expected) > 1 else ""
+                where = f"label, {spot}{which}, margin {decision.margin:.2g}"
+                problem = make_problem("values", repr(label), repr(decision.label), where)
+                row.add_problem(problem, {case.case})

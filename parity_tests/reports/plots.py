@@ -14,15 +14,15 @@ from parity_tests.checks.invariances import STAGE
 from parity_tests.reports.report import ParityReport
 from parity_tests.runners.runs import PROBABILITIES
 from parity_tests.training.judgement import TrainingResult
-from support.charts import BAD, INK, SERIES, SOFT, Chart
+from support.charts import BAD, INK, SERIES, SOFT, Chart, set_log_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WIDTH, HEIGHT = 760, 280
 PANEL_WIDTH, PANEL_HEIGHT = 380, 270
-LOWEST_SHARE = 1e-4
-"""Shares below a ten-thousandth of the budget, and 0, are drawn there."""
+LOWEST_POWER = -4
+"""Shares below this power of ten of the budget, and 0, are drawn there."""
 MAX_LABELS = 12
 Curve = Sequence[float | None]
 
@@ -42,7 +42,8 @@ def layer_chart(report: ParityReport) -> str:
     title = "Share of the budget used by each tap and output of the model"
     with Chart(WIDTH, HEIGHT, title) as chart:
         axes = _subplots(chart, 1)[0]
-        _use_powers_of_ten(axes)
+        highest = max(row.budget_share or 0.0 for row in rows)
+        set_log_axis(axes, "y", LOWEST_POWER, max(1, _power_above(highest)))
         for number, backend in enumerate(report.backends()):
             own = [row for row in rows if row.backend == backend]
             shares = [row.budget_share or 0.0 for row in own]
@@ -50,7 +51,7 @@ def layer_chart(report: ParityReport) -> str:
                 chart,
                 axes,
                 [stages.index(row.stage) for row in own],
-                [max(share, LOWEST_SHARE) for share in shares],
+                [max(share, 10.0**LOWEST_POWER) for share in shares],
                 [
                     f"{backend}, {row.stage}: {share:.2g} of its budget"
                     for row, share in zip(own, shares, strict=True)
@@ -59,7 +60,6 @@ def layer_chart(report: ParityReport) -> str:
                 series=number,
             )
         _draw_limit(chart, axes, 1.0, "budget")
-        axes.set_ylim(LOWEST_SHARE / 1.5, max(3.0, axes.get_ylim()[1]))
         axes.set_ylabel("share of the budget", color=SOFT)
         _label_groups(axes, [_axis_group(stage) for stage in stages])
         _draw_legend(axes)
@@ -162,11 +162,12 @@ def _stage_chart(report: ParityReport, stage: str, budget: float) -> str:
     """Draws the largest difference of each text over its length in tokens."""
     points = [point for point in report.points if point.stage == stage]
     tokens = {text.case: text.tokens for text in report.cases}
-    lowest = _lowest_line([*(point.max_abs for point in points), budget])
+    values = [*(point.max_abs for point in points), budget]
+    lowest = _power_below(values)
     title = f"Largest difference of each text in {stage}, against the budget"
     with Chart(PANEL_WIDTH, PANEL_HEIGHT, title) as chart:
         axes = _subplots(chart, 1)[0]
-        _use_powers_of_ten(axes)
+        set_log_axis(axes, "y", lowest, _power_above(max(values)))
         for number, backend in enumerate(report.backends()):
             for special_tokens in ("added", "none"):
                 key = (backend, special_tokens)
@@ -175,7 +176,7 @@ def _stage_chart(report: ParityReport, stage: str, budget: float) -> str:
                     chart,
                     axes,
                     [tokens[point.case] for point in own],
-                    [max(point.max_abs, lowest) for point in own],
+                    [max(point.max_abs, 10.0**lowest) for point in own],
                     [
                         f"{backend}, special tokens {special_tokens}, text {point.case}: "
                         f"{point.max_abs:.3g}"
@@ -195,13 +196,22 @@ def _stage_chart(report: ParityReport, stage: str, budget: float) -> str:
         return chart.svg()
 
 
-def _lowest_line(values: Sequence[float]) -> float:
+def _power_below(values: Sequence[float]) -> int:
     """Returns the power of ten at or below the smallest positive value; 0 is drawn there.
 
-    >>> _lowest_line([0.0, 3e-6, 0.5])
-    1e-06
+    >>> _power_below([0.0, 3e-6, 0.5])
+    -6
     """
-    return float(10.0 ** math.floor(math.log10(min(value for value in values if value > 0))))
+    return math.floor(math.log10(min(value for value in values if value > 0)))
+
+
+def _power_above(value: float) -> int:
+    """Returns a power of ten that is at least 1.5 times the value, 0 for 0.
+
+    >>> [_power_above(value) for value in (0.0, 0.05, 0.09)]
+    [0, -1, 0]
+    """
+    return math.ceil(math.log10(1.5 * value)) if value > 0 else 0
 
 
 def training_chart(training: TrainingResult | None) -> str:
@@ -217,16 +227,17 @@ def training_chart(training: TrainingResult | None) -> str:
         ]
         for name, curve in nodes
     }
-    lowest = _lowest_line([v for curve in (curves.allowed, *apart.values()) for v in curve if v])
+    known = [value for curve in (curves.allowed, *apart.values()) for value in curve if value]
+    lowest = _power_below(known)
     title = "The loss of each step in Keras and in TF.js, and how far they are apart"
     with Chart(WIDTH, 2 * HEIGHT - 60, title) as chart:
         upper, lower = _subplots(chart, 2)
         _draw_course(chart, upper, keras, "Keras", INK)
-        _use_powers_of_ten(lower)
+        set_log_axis(lower, "y", lowest, _power_above(max(known)))
         _draw_course(chart, lower, curves.allowed, "what rounding may do by then", BAD)
         for number, (name, curve) in enumerate(nodes):
             _draw_steps(chart, upper, curve, name, number, 0.0)
-            _draw_steps(chart, lower, apart[name], name, number, lowest)
+            _draw_steps(chart, lower, apart[name], name, number, 10.0**lowest)
         upper.set_ylim(bottom=0)
         upper.set_ylabel("loss", color=SOFT)
         lower.set_ylabel("|Δ| of the loss", color=SOFT)
@@ -235,13 +246,6 @@ def training_chart(training: TrainingResult | None) -> str:
             axes.locator_params(axis="x", integer=True)
             _draw_legend(axes)
         return chart.svg()
-
-
-def _use_powers_of_ten(axes: Axes) -> None:
-    """Gives the y axis a logarithmic scale; matplotlib's own labels are formulas."""
-    axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.yaxis.set_minor_formatter(lambda *_: "")
 
 
 def _subplots(chart: Chart, count: int) -> list[Axes]:

@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from parity_tests.checks.stages import LabelDecisions
+from parity_tests.checks.decisions import LabelDecisions
 from parity_tests.checks.stored_parts import PartResult
 from parity_tests.runners.tokenizer_source import TokenizerDescription
 from parity_tests.tokenizer.proof import ProofResult

@@ -85,7 +85,7 @@ async function main(options) {
   const tokens = {};
   /** @type {Record<string, number[][]>} */
   const starts = {};
-  /** @type {Record<string, string[]>} */
+  /** @type {Record<string, string[][]>} */
   const labels = {};
   for (const special of alone ? ['added'] : ['added', 'none']) {
     for (const [index, texts] of groups.entries()) {
@@ -134,7 +134,7 @@ function limitLength(text, most) {
  * @param {boolean} specialTokens whether to add [CLS] and [SEP]
  * @param {boolean} tapped whether to return the bundle's taps too
  * @param {{tokenizer: Tokenizer, encoder: Encoder, classifier?: Head, maxLength: number}} tools
- * @returns {Promise<{tokens: string[][], starts: number[][], labels?: string[],
+ * @returns {Promise<{tokens: string[][], starts: number[][], labels?: string[][],
  *   tensors: Record<string, {shape: number[], data: Float32Array | Int32Array}>}>}
  */
 async function runBatch(texts, specialTokens, tapped, { tokenizer, encoder, classifier, maxLength }) {
@@ -153,7 +153,7 @@ async function runBatch(texts, specialTokens, tapped, { tokenizer, encoder, clas
   if (classifier === undefined) return { ...result, tensors };
   const sequence = specs.find(({ role }) => role === 'sequence_output')?.name ?? '';
   const rows = await classifier.probabilities(classifier.inputsOf(outputs[sequence], encodings));
-  const labels = rows.map((row) => classifier.labelOf(row));
+  const labels = rows.map((row) => [classifier.labelOf(row)]);
   return { ...result, labels, tensors: { ...tensors, probabilities: stackRows(rows) } };
 }
 

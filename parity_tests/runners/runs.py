@@ -24,7 +24,7 @@ from typing import Any
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from numerics.budgets import Cost, unpack_costs
+from numerics.budgets import Budget, Cost, unpack_costs
 from support.errors import EnvironmentProblem
 
 SPECIALS = ("added", "none")
@@ -34,16 +34,45 @@ TAPS = "taps/"
 
 
 @dataclass(frozen=True)
+class Decision:
+    """One decision of Python's.
+
+    Attributes:
+        label: what was decided.
+        margin: by how much it could be off before the decision changes.
+        largest: the largest value that decided, for the relative part of a budget.
+        movable: how many of the compared values may be off, in opposite directions: 2 where two
+            probabilities compete, 1 where one is compared with a threshold.
+    """
+
+    label: str
+    margin: float
+    largest: float
+    movable: int = 2
+
+    def is_undecided(self, allowed: Budget) -> bool:
+        """Returns whether the decision may be another one within the budget of a probability.
+
+        >>> near = Budget(1e-5, 0.0, "")
+        >>> [Decision("a", margin, 0.5).is_undecided(near) for margin in (1.8e-5, 0.2)]
+        [True, False]
+        """
+        return self.margin <= self.movable * (allowed.atol + allowed.rtol * self.largest)
+
+
+@dataclass(frozen=True)
 class RunOutput:
     """One side's answers to the first cases of a case file.
 
-    `costs` are Python's, by output or tap.
+    `costs` and `decisions` are Python's; the latter say for each text what it decides, and
+    `labels` what Node decided.
     """
 
     batches: dict[tuple[str, int], dict[str, NDArray[Any]]]
     versions: dict[str, str]
     tokens: dict[tuple[str, int], list[list[str]]] = field(default_factory=dict)
-    labels: dict[tuple[str, int], list[str]] = field(default_factory=dict)
+    labels: dict[tuple[str, int], list[list[str]]] = field(default_factory=dict)
+    decisions: dict[tuple[str, int], list[list[Decision]]] = field(default_factory=dict)
     starts: dict[tuple[str, int], list[list[int]]] = field(default_factory=dict)
     facts: dict[str, Any] | None = None
     kind: str = "graph_model"
@@ -97,12 +126,12 @@ def read_run(path: Path) -> RunOutput:
             return RunOutput(
                 batches,
                 metadata["versions"],
-                _by_batch(metadata.get("tokens", {})),
-                _by_batch(metadata.get("labels", {})),
-                _by_batch(metadata.get("starts", {})),
-                metadata.get("facts"),
-                metadata.get("kind", "graph_model"),
-                costs,
+                tokens=_by_batch(metadata.get("tokens", {})),
+                labels=_by_batch(metadata.get("labels", {})),
+                starts=_by_batch(metadata.get("starts", {})),
+                facts=metadata.get("facts"),
+                kind=metadata.get("kind", "graph_model"),
+                costs=costs,
             )
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise EnvironmentProblem(f"{path} is not a whole run: {error}; run it again") from None

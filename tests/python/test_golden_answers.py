@@ -49,7 +49,7 @@ def judged(
         seal_description(classifier_description() | {"golden": GOLDEN})
     )
     answers = {("added", 0): {"probabilities": np.array(probabilities, np.float32)}}
-    given = RunOutput(answers, {}, labels={("added", 0): labels})
+    given = RunOutput(answers, {}, labels={("added", 0): [[label] for label in labels]})
     node = FakeNode(place, place, given=given)
     numbers, words = judge_golden_answers("wasm", count, node, place, BUDGETS)
     assert node.texts == ["不", "一般", "很好的书"][:count]

@@ -7,7 +7,8 @@ from numerics.budgets import Cost
 from parity_tests.cases import TextCase
 from parity_tests.checks.budgets import Budgets
 from parity_tests.checks.compare import Array
-from parity_tests.checks.stages import LabelDecisions, StageRow, judge_stages
+from parity_tests.checks.decisions import LabelDecisions, decide_label
+from parity_tests.checks.stages import StageRow, judge_stages
 from parity_tests.runners.runs import RunOutput
 from support.errors import EnvironmentProblem
 
@@ -35,10 +36,14 @@ def run() -> RunOutput:
     return RunOutput(batches, {}, tokens)
 
 
+LABELS = ("good", "bad")
+
+
 def with_head(run: RunOutput) -> RunOutput:
     for place, batch in run.batches.items():
         batch["probabilities"] = np.array([[0.5, 0.5], [0.75, 0.25], [0.375, 0.625]], np.float32)
-        run.labels[place] = ["good", "good", "bad"]
+        run.labels[place] = [["good"], ["good"], ["bad"]]
+        run.decisions[place] = [[decide_label(row, LABELS)] for row in batch["probabilities"]]
     return run
 
 
@@ -153,7 +158,7 @@ def test_a_lost_token_is_reported() -> None:
 
 def test_a_flipped_label_is_counted_with_its_margin() -> None:
     node = with_head(run())
-    node.labels["added", 0][1] = "bad"
+    node.labels["added", 0][1] = ["bad"]
     row = rows_of(node, with_head(run()))["label"]
     assert row.status == "drift"
     assert row.decisions == LabelDecisions(
@@ -202,8 +207,10 @@ def test_an_undecided_label_is_no_drift(margin: float, status: str) -> None:
     both = [with_head(run()) for _ in range(2)]
     for side in both:
         near = [0.5 + margin / 2, 0.5 - margin / 2]
-        side.batches["added", 0]["probabilities"][1] = np.array(near, np.float32)
-    both[0].labels["added", 0][1] = "bad"
+        probabilities = side.batches["added", 0]["probabilities"]
+        probabilities[1] = np.array(near, np.float32)
+        side.decisions["added", 0][1] = [decide_label(probabilities[1], LABELS)]
+    both[0].labels["added", 0][1] = ["bad"]
     row = rows_of(*both)["label"]
     assert row.status == status
     assert row.decisions is not None

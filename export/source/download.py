@@ -19,7 +19,7 @@ from support.errors import EnvironmentProblem, UserError
 from support.input_files import read_object, require_type
 from support.progress import BYTES, Progress
 
-# What is there of a download that is not finished, saved as long as it can be gone on with.
+# An unfinished download, saved as long as it can be resumed.
 
 # A file that nobody has written to for so long was left by a process that is gone.
 ABANDONED_S = 120

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from bench.families import FAMILIES
 from bench.output import draw_svg, format_rows
-from bench.rows import BenchRecord, write_whole
+from bench.rows import BenchRecord
 from bench.setting import BenchSetting, code_hash, collect_facts
+from support.atomic import write_file
 from support.command_line import OptionParser, command, nearest_name
 from support.errors import UserError
 from support.printing import say
@@ -77,7 +78,7 @@ def _run_benchmarks(names: list[str], root: Path, quick: bool) -> BenchRecord:
             if any(map(setting.wants, family.NAMES)):
                 for row in family.measure_rows(setting):
                     record.add(row)
-                    write_whole(path.with_suffix(".svg"), draw_svg(record.rows))
+                    write_file(path.with_suffix(".svg"), draw_svg(record.rows))
     say(f"{path}, {path.with_suffix('.svg')}")
     return record
 

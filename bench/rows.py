@@ -7,10 +7,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from support.atomic import write_file, write_json
+from support.atomic import write_json
 
 # The name under which `bench/__main__.py` takes it.
-write_whole = write_file
 
 
 @dataclass(frozen=True)

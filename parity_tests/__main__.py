@@ -22,6 +22,7 @@ from parity_tests.tokenizer.material import read_reviews
 from parity_tests.tokenizer.proof import ProofResult
 from parity_tests.training import judgement as training
 from support.command_line import OptionParser, command
+from support.contracts import CONTRACT, MODEL_FILE
 from support.errors import UserError
 from support.printing import say, underlying_stream
 
@@ -209,7 +210,7 @@ def run_parity(options: argparse.Namespace) -> ParityReport:
     cases.write_cases(file, picked)
 
     reference = prepare_reference(
-        options.model, tokenizer, file, options.out, options.bundle / "bundle.json"
+        options.model, tokenizer, file, options.out, options.bundle / CONTRACT
     )
     tokenizers = None if options.tokenizer_proof == "none" else _prove_tokenizers(options)
     sequence = contract.output_name("sequence_output")
@@ -259,7 +260,7 @@ def _choose_classifier(options: argparse.Namespace, contract: Contract) -> tuple
     """
     named: Path | None = options.classifier
     if named is not None:
-        if not (named / "model.json").is_file():
+        if not (named / MODEL_FILE).is_file():
             raise UserError(f"--classifier {named} is no classifier: it has no model.json")
         if not classifier_fits(named, contract.sha256):
             raise UserError(
@@ -270,7 +271,7 @@ def _choose_classifier(options: argparse.Namespace, contract: Contract) -> tuple
     none = "none, so no probabilities were compared; "
     if not options.default:
         return None, f"{none}give what train.js wrote with --classifier"
-    if not (CLASSIFIER / "model.json").is_file():
+    if not (CLASSIFIER / MODEL_FILE).is_file():
         return None, f"{none}`node node_bridge/train.js` makes one"
     if not classifier_fits(CLASSIFIER, contract.sha256):
         return None, f"{none}{CLASSIFIER} is of another bundle"

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from export.confined import confinement
+from export.source.signature_choice import DEFAULT_SIGNATURE
 from export.source.vetting import load_saved_model
 from numerics.budgets import Budget
 from parity_tests.checks.budgets import EXACT
@@ -26,6 +27,7 @@ from parity_tests.checks.compare import Problem, compare_arrays, make_problem
 from parity_tests.runners.runners import RUNNERS_DIRECTORY, run_with_progress
 from support import printing
 from support.command_line import OptionParser, command
+from support.contracts import MODEL_FILE
 from support.errors import EnvironmentProblem, UserError
 from support.node import find_node
 from support.quiet_tensorflow import tensorflow
@@ -134,7 +136,7 @@ def _read_topology(graph_model: Path) -> list[dict[str, Any]]:
         UserError: the directory has no GraphModel.
     """
     try:
-        document = json.loads((graph_model / "model.json").read_text(encoding="utf-8"))
+        document = json.loads((graph_model / MODEL_FILE).read_text(encoding="utf-8"))
         return _sort_nodes(document["modelTopology"]["node"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{graph_model} holds no TF.js GraphModel: {error}") from None
@@ -182,7 +184,7 @@ def run_node(
         nodes_file.write_text(json.dumps(common), encoding="utf-8")
         out = Path(directory) / "out.safetensors"
         program = str(RUNNERS_DIRECTORY / "run_graph.js")
-        command = [find_node(), program, "--model", str(graph_model / "model.json")]
+        command = [find_node(), program, "--model", str(graph_model / MODEL_FILE)]
         command += ["--inputs", str(inputs_file), "--nodes", str(nodes_file)]
         command += ["--out", str(out), "--backend", backend]
         code, last = run_with_progress(command, None)
@@ -214,9 +216,9 @@ def load_signature(model: Path) -> Any:
     if not (model / "saved_model.pb").is_file():
         raise UserError(f"{model} is no SavedModel: it has no saved_model.pb")
     loaded = load_saved_model(model)
-    if "serving_default" not in loaded.signatures:
+    if DEFAULT_SIGNATURE not in loaded.signatures:
         raise UserError(f"{model} has no signature serving_default")
-    function = loaded.signatures["serving_default"]
+    function = loaded.signatures[DEFAULT_SIGNATURE]
     # A signature does not keep its model alive, and with it the variables.
     function.loaded_model = loaded
     return function

@@ -6,9 +6,7 @@ from typing import Any
 
 from support import contracts
 from support.errors import UserError
-from support.sha256 import directory_sha256, file_sha256
-
-__all__ = ["Contract", "classifier_fits", "directory_sha256"]
+from support.sha256 import file_sha256
 
 
 @dataclass(frozen=True)

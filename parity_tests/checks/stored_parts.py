@@ -16,6 +16,8 @@ from numerics.budgets import CLAIM, RTOL, SCALE, Cost, atol_ceiling, derive_budg
 from parity_tests.checks.compare import make_problem
 from parity_tests.runners.runs import TAPS
 from parity_tests.tokenizer import tables
+from support.contracts import TABLES_FILE, VOCAB_FILE
+from support.tokenizer_tables import UNICODE
 
 
 def split_vocab_lines(data: bytes) -> list[str]:
@@ -205,7 +207,7 @@ def _to_json_line(value: Any) -> str:
 
 def compare_vocab(bundle: Path, source: list[str]) -> PartResult:
     """Compares each line; `source` is the vocab of the source's tokenizer."""
-    own = split_vocab_lines((bundle / "vocab.txt").read_bytes())
+    own = split_vocab_lines((bundle / VOCAB_FILE).read_bytes())
     pairs = enumerate(zip_longest(own, source, fillvalue="nothing"), start=1)
     problems = [
         make_problem("values", repr(got), repr(expected), f"line {line}, vocab.txt").message
@@ -217,8 +219,10 @@ def compare_vocab(bundle: Path, source: list[str]) -> PartResult:
 
 def compare_tables(bundle: Path, fresh: Path) -> PartResult:
     """Compares each character's entry; `fresh` is a bundle with the tables of this runtime."""
-    name = "tokenizer_tables.bin"
-    own, other = ((directory / name).read_bytes() for directory in (bundle, fresh))
+    own, other = ((directory / TABLES_FILE).read_bytes() for directory in (bundle, fresh))
     found = tables.find_differences(own, other)
-    problems = [make_problem("values", a, b, f"{spot}, {name}").message for a, b, spot in found]
-    return PartResult.of(tables.UNICODE, problems)
+    problems = [
+        make_problem("values", got, expected, f"{spot}, {TABLES_FILE}").message
+        for got, expected, spot in found
+    ]
+    return PartResult.of(UNICODE, problems)

@@ -6,7 +6,6 @@ that the publishers' own code makes, saves and runs.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -19,7 +18,9 @@ from parity_tests.conformance.fixtures import entries_by_build, make_vocab_lines
 from parity_tests.conformance.published import conform_published, published_models
 from parity_tests.conformance.rows import ConformanceRow, conform_catalog_rows, markdown_table
 from parity_tests.conformance.trained import NAME, conform_trained
+from support.atomic import write_json
 from support.command_line import OptionParser, command, nearest_name
+from support.contracts import VOCAB_FILE
 from support.errors import UserError
 from support.printing import say
 
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="conformance-") as scratch:
         size = catalog.read_entries()[0].vocab_size
         vocab = "".join(f"{line}\n" for line in make_vocab_lines(size))
-        (Path(scratch) / "vocab.txt").write_text(vocab, encoding="utf-8")
+        (Path(scratch) / VOCAB_FILE).write_text(vocab, encoding="utf-8")
         for at, build in enumerate(wanted, 1):
             say(f"[{at}/{len(wanted)}] {', '.join(build.names)}")
             rows.append(build.run(Path(scratch)))
@@ -82,7 +83,7 @@ def _list_builds(options: argparse.Namespace) -> list[Build]:
 
 def _build_from_catalog(group: list[catalog.Entry], work: Path) -> ConformanceRow:
     """Runs a build of the catalog with the vocab that all of them share."""
-    return conform_catalog_rows(group, work / "vocab.txt", work)
+    return conform_catalog_rows(group, work / VOCAB_FILE, work)
 
 
 def _unknown_row_message(unknown: list[str], options: argparse.Namespace) -> str:
@@ -151,10 +152,7 @@ def _write_rows_json(rows: list[ConformanceRow], out: Path) -> None:
     document = [
         asdict(row) | {"name": name} for row in rows for name in (row.name, *row.same_build)
     ]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    growing = out.with_suffix(".partial")
-    growing.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    growing.rename(out)
+    write_json(out, document)
 
 
 if __name__ == "__main__":

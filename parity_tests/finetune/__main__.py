@@ -7,7 +7,6 @@ Writes ROOT/finetune.json and prints a table.
 """
 
 import argparse
-import json
 import os
 import platform
 import sys
@@ -19,6 +18,7 @@ from typing import Any
 
 from parity_tests.finetune.experiments import FinetuneSetting, run_experiments
 from parity_tests.finetune.rows import FinetuneRow, markdown_table
+from support.atomic import write_json
 from support.command_line import OptionParser, command
 from support.errors import UserError
 
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         about = collect_facts(options)
         for row in run_experiments(make_setting(options, Path(scratch))):
             done.append(row)
-            write_json_file(
+            write_json(
                 options.root / "finetune.json", about | {"rows": [r.document() for r in done]}
             )
     print(
@@ -114,13 +114,6 @@ def format_report(done: list[FinetuneRow], about: dict[str, Any]) -> str:
         f"{about['epochs']} epochs, albert_tiny with untrained weights, {about['cpus']} cores; "
         f"load {about['load']:.1f} before the first row."
     )
-
-
-def write_json_file(path: Path, document: dict[str, Any]) -> None:
-    """Writes a JSON file completely or not at all."""
-    growing = path.with_suffix(".partial")
-    growing.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    growing.replace(path)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ from export.confined import confinement
 from export.confined.confinement import AllowedPaths
 from parity_tests.finetune.rows import FinetuneRow
 from parity_tests.runners.measure import MeasuredRun, run_measured
-from parity_tests.runners.runners import CHECK_NATIVE, ROOT
+from support import ROOT
 from support.errors import CheckFailed, EnvironmentProblem, UserError
-from support.node import find_node
+from support.node import check_native, find_node
 from support.printing import say
 
 TRAIN = ROOT / "node_bridge" / "train.js"
@@ -150,12 +150,10 @@ def _make_row(
 
 def why_native_is_missing() -> tuple[str, str]:
     """Says why native TensorFlow is missing, and why it is not Python's version; "" where it is."""
-    done = subprocess.run(
-        [find_node(), str(CHECK_NATIVE)], capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        return done.stderr.strip().split("\n")[-1].removeprefix("error: "), ""
-    here, there = version("tensorflow"), json.loads(done.stdout)["tensorflow"]
+    found = check_native()
+    if "error" in found:
+        return str(found["error"]), ""
+    here, there = version("tensorflow"), found["tensorflow"]
     return "", "" if here == there else f"it is TensorFlow {there}, Python's is {here}"
 
 

@@ -10,7 +10,7 @@ from parity_tests.cases import TextCase
 from parity_tests.checks.invariances import STAGE
 from parity_tests.checks.stages import LABEL, TOKENS, StageRow
 from parity_tests.checks.stored_parts import PartResult
-from parity_tests.provenance import Contract, directory_sha256
+from parity_tests.provenance import Contract
 from parity_tests.reports.report import (
     BudgetEntry,
     BundleEntry,
@@ -28,6 +28,7 @@ from parity_tests.runners.runs import PROBABILITIES, TAPS, RunOutput
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from parity_tests.tokenizer.proof import ProofResult
 from parity_tests.training.judgement import TrainingResult
+from support.sha256 import directory_sha256
 
 if TYPE_CHECKING:
     from parity_tests.judgement import FlowResult

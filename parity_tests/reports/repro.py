@@ -24,6 +24,7 @@ from parity_tests.checks.stages import StageRow
 from parity_tests.checks.stored_parts import PartResult
 from parity_tests.reference import Rerun
 from parity_tests.runners.runs import TAPS
+from support.contracts import CONTRACT, MODEL_FILE, TABLES_FILE, VOCAB_FILE
 
 MAX_PIECES = 100
 """Pieces of a text that are tried at most, all in one run of each side."""
@@ -200,8 +201,8 @@ def _stored_part_commands(stage: str, message: str, folder: Path, rerun: Rerun) 
         show = f"weights/{weight[1]}[{weight[2].replace(' ', '')}]"
         return _runner_commands(rerun, show, "wasm", f"--cases {folder / 'case.jsonl'}")
     bundle, fresh = rerun.contract.path, rerun.reference.tokenizer or rerun.contract.path
-    names = {"contract": "bundle.json", "tables": "tokenizer_tables.bin", "vocab": "vocab.txt"}
-    name = names.get(stage, "model.json")
+    names = {"contract": CONTRACT, "tables": TABLES_FILE, "vocab": VOCAB_FILE}
+    name = names.get(stage, MODEL_FILE)
     line = re.search(r"\[line (\d+)", message)
     own, other = str(bundle / name), str(fresh / name)
     if line:

@@ -14,11 +14,9 @@ from export.confined.confinement import AllowedPaths, Limits
 from parity_tests.runners import runs
 from parity_tests.runners.runs import RunOutput
 from parity_tests.runners.tokenizer_source import TokenizerSource
-from support import ROOT as ROOT
 from support import printing, python_path
 from support.command_line import suggest_name
 from support.errors import EnvironmentProblem, UserError
-from support.node import CHECK_NATIVE as CHECK_NATIVE
 from support.node import check_native, find_node
 
 RUNNERS_DIRECTORY = Path(__file__).parent

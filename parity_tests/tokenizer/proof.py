@@ -36,7 +36,7 @@ from parity_tests.tokenizer.material import (
     read_reviews,
 )
 from parity_tests.tokenizer.sides import TokenizerPair, TokenizerProcess
-from support.contracts import read_bundle
+from support.contracts import TABLES_FILE, VOCAB_FILE, read_bundle
 
 # Each of the three has two tables, lower-cased and not; `chars` has one.
 MAIN = [
@@ -134,7 +134,7 @@ def prove(jobs: Sequence[ProofJob], reviews: Sequence[str], size: ProofSize) -> 
     every_character = every_character_vocab()
     with tempfile.TemporaryDirectory() as directory, TokenizerProcess() as node:
         for job in jobs:
-            path = job.tables or Path(directory) / "tokenizer_tables.bin"
+            path = job.tables or Path(directory) / TABLES_FILE
             if job.tables is None:
                 path.write_bytes(serialise(read_tables(job.spec, job.vocab, job.interpreter)))
             for vocab, groups in _text_groups(job, reviews, size, every_character):
@@ -272,8 +272,8 @@ def job_of_bundle(bundle: Path, interpreter: Path | None = None) -> ProofJob:
             f"{texts[1]}; --tokenizer-python names the interpreter of your Python side",
             file=sys.stderr,
         )
-    vocab = read_vocab(bundle / "vocab.txt", lambda notice: print(notice, file=sys.stderr))
-    return ProofJob(spec, vocab, bundle / "tokenizer_tables.bin", interpreter)
+    vocab = read_vocab(bundle / VOCAB_FILE, lambda notice: print(notice, file=sys.stderr))
+    return ProofJob(spec, vocab, bundle / TABLES_FILE, interpreter)
 
 
 def replace_by_own(jobs: list[ProofJob], own: ProofJob) -> list[ProofJob]:

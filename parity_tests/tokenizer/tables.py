@@ -5,7 +5,6 @@ from itertools import zip_longest
 
 from support.contracts import TABLES_FILE
 from support.tokenizer_tables import FOLDED, tables_from_bytes
-from support.tokenizer_tables import UNICODE as UNICODE
 
 CLASSES = ("letter", "a word by itself", "space", "vanishes", "block")
 KINDS = ("", " alone", " space", " block")

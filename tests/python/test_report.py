@@ -17,7 +17,7 @@ from parity_tests.checks.invariances import STAGE
 from parity_tests.checks.stages import StageRow, judge_stages
 from parity_tests.checks.stored_parts import PartResult
 from parity_tests.judgement import FlowResult
-from parity_tests.provenance import Contract, directory_sha256
+from parity_tests.provenance import Contract
 from parity_tests.reports import ci, page, plots, report, terminal
 from parity_tests.reports.assemble import ReportInputs, assemble_report
 from parity_tests.reports.matrix import Matrix
@@ -31,6 +31,7 @@ from parity_tests.training import judgement
 from parity_tests.training.compare import Quantity, SidePair, compare_curve
 from parity_tests.training.judgement import LossCurves, TrainingResult
 from parity_tests.training.sides import TrainingSide
+from support.sha256 import directory_sha256
 
 pytestmark = pytest.mark.quick
 

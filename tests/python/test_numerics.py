@@ -148,7 +148,7 @@ def test_masked_values_and_relative_rounding_cost_nothing():
 
 def test_a_text_without_visible_positions_costs_nothing():
     exact = np.ones((2, 4), np.float32)
-    single = exact + np.float32([[2**-10], [9]])
+    single = exact + np.array([[2**-10], [9]], np.float32)
     mask = np.array([[1, 1], [0, 0]])
     cost = Cost.measure("pooled_output", single, exact, mask)
     assert (cost.largest, cost.count) == (2**-10 - RELATIVE_ERROR, 4)

@@ -1,7 +1,8 @@
 /** A bundle whose model decides by itself: labels of texts, several labels, numbers. The scores of each token are written here. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
@@ -10,8 +11,8 @@ import { fileURLToPath } from 'node:url';
 import { Classifier } from '../../node_bridge/classifier/classifier.js';
 import { Encoder } from '../../node_bridge/encoder/encoder.js';
 import { UserError } from '../../node_bridge/support/errors.js';
-import { readSafetensors } from '../../node_bridge/support/safetensors.js';
-import { writeToyBundle } from './toy_bundle.js';
+import { readSafetensors, writeSafetensors } from '../../node_bridge/support/safetensors.js';
+import { vectorOf, WIDTH, writeToyBundle } from './toy_bundle.js';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const dir = mkdtempSync(join(tmpdir(), 'bundle-classifier-'));
@@ -207,4 +208,86 @@ test('the encoder and encode.js treat the scores as any other output', async () 
   const { logits } = readSafetensors(readFileSync(out)).tensors;
   assert.deepEqual(logits.shape, [2, 3]);
   assert.deepEqual([...logits.data], [0, Math.fround(Math.log(3)), -40, 0, 0, 2]);
+});
+
+/**
+ * Gives a toy bundle a golden case, 好, and an output for each of its checks.
+ *
+ * @param {string} place
+ * @param {number[]} logits
+ */
+function addGoldenCase(place, logits) {
+  const ids = [2, 679, 3]; // [CLS] 好 [SEP]
+  const file = join(place, 'golden.safetensors');
+  const int = (/** @type {number[]} */ values) => ({
+    dtype: /** @type {const} */ ('I32'),
+    shape: [1, 3],
+    data: Int32Array.from(values),
+  });
+  const float = (/** @type {number[]} */ shape, /** @type {number[]} */ values) => ({
+    dtype: /** @type {const} */ ('F32'),
+    shape,
+    data: Float32Array.from(values),
+  });
+  const tensors = {
+    input_ids: int(ids),
+    attention_mask: int([1, 1, 1]),
+    token_type_ids: int([0, 0, 0]),
+    sequence_output: float(
+      [1, 3, WIDTH],
+      ids.flatMap((id) => [...vectorOf(id)]),
+    ),
+    logits: float([1, 3], logits),
+  };
+  writeSafetensors(file, tensors, { texts: JSON.stringify(['好']) });
+  const bytes = readFileSync(file);
+  const path = join(place, 'bundle.json');
+  const contract = JSON.parse(readFileSync(path, 'utf8'));
+  contract.files['golden.safetensors'] = { sha256: createHash('sha256').update(bytes).digest('hex'), size: bytes.length };
+  contract.outputs = contract.outputs.filter((/** @type {{name: string}} */ { name }) => Object.hasOwn(tensors, name));
+  contract.accuracy = { outputs: {}, budget: { atol: 1e-6, rtol: 0 } };
+  writeFileSync(path, JSON.stringify(contract));
+}
+
+test('verify.js says what the bundle decides, and checks its scores as an output', () => {
+  const place = join(dir, 'verified');
+  const classifier = { ...CONTRACTS.multi, labels: ['一', '二', '三'] };
+  writeToyBundle(place, { classifier, scores: SCORES, otherScores: [-40, -40, -40] });
+  addGoldenCase(place, [0, Math.log(3), -40]);
+  const good = run('verify.js', ['--bundle', place]);
+  assert.equal(good.status, 0, good.stdout + good.stderr);
+  const lines = good.stdout.split('\n');
+  assert.deepEqual(lines.slice(0, 3), [
+    'toy on cpu',
+    'decides multi_label by sigmoid of logits: 3 labels (一, 二, 三), threshold 0.6',
+    '',
+  ]);
+  assert.ok(
+    lines.some((line) => line.startsWith('logits ') && line.endsWith(' ok')),
+    good.stdout,
+  );
+  const json = JSON.parse(run('verify.js', ['--bundle', place, '--json']).stdout);
+  assert.equal(json.decision, lines[1]);
+  const other = run('verify.js', ['--model', place]);
+  assert.deepEqual([other.status, other.stdout], [2, '']);
+  assert.match(other.stderr, /^error: --model: .* is a bundle; check it with --bundle[^\n]+\n$/);
+  addGoldenCase(place, [0, 1, -40]);
+  const drift = run('verify.js', ['--bundle', place]);
+  assert.equal(drift.status, 1);
+  assert.match(drift.stdout, /\nlogits .*DRIFT: /);
+});
+
+test('train.js trains a new head on the encoder of such a bundle', async () => {
+  const place = join(dir, 'trained-on');
+  writeToyBundle(place, { classifier: CONTRACTS.single, scores: SCORES, otherScores: [-40, -40, -40] });
+  addGoldenCase(place, [0, Math.log(3), -40]);
+  const data = join(dir, 'data.jsonl');
+  writeFileSync(data, '{"text":"好","label":"x"}\n{"text":"坏","label":"y"}\n');
+  const out = join(dir, 'own');
+  const settings = ['--train', data, '--dev', data, '--epochs', '1', '--cache', join(dir, 'cache'), '--workers', '1'];
+  const { status, stderr } = run('train.js', ['--bundle', place, '--out', out, ...settings]);
+  assert.equal(status, 0, stderr);
+  const own = await load('own');
+  assert.deepEqual([own.labels, own.task, own.problemType], [['x', 'y'], 'single', 'single_label']);
+  own.dispose();
 });

@@ -1,5 +1,9 @@
-/** `node node_bridge/predict.js` labels texts with a trained classifier. */
+/** `node node_bridge/predict.js` labels texts with a trained classifier, or with a bundle that decides by itself. */
+import { Bundle } from './bundle/bundle.js';
 import { Classifier } from './classifier/classifier.js';
+import { ANSWER_FIELDS } from './classifier/decisions/answers.js';
+import { isBundle } from './classifier/decisions/bundle_head.js';
+import { TokenClassifier } from './classifier/token_classifier.js';
 import { assertTask } from './data/text.js';
 import { mapStdinTexts, readStdinTexts } from './data/text_stream.js';
 import { backendOption, fewWorkersOption } from './model_options.js';
@@ -10,14 +14,15 @@ import { flagOption, requiredOption, textOption, wholeNumberOption } from './sup
 import { toPrintable } from './support/printable.js';
 import { printJson, printMessages } from './support/printing.js';
 
-const DESCRIPTION = `Labels texts with a classifier that train.js made. Gives a JSON line a text, in order.
+const DESCRIPTION = `Labels texts with a classifier that train.js made, or with a bundle whose model decides by
+itself: labels of texts, numbers, or labels of tokens and spans. Gives a JSON line a text, in order.
 
   echo 这本书很好 | node node_bridge/predict.js --model artifacts/classifier
   node node_bridge/predict.js --model artifacts/classifier 这本书很好 一般 "不 推荐"
 `;
 
 const OPTIONS = {
-  model: requiredOption({ value: 'DIR', help: 'the classifier, a directory that train.js wrote' }),
+  model: requiredOption({ value: 'DIR', help: 'the classifier, a directory that train.js wrote; or a bundle with a classifier' }),
   bundle: textOption({ value: 'DIR', help: 'its bundle, if it is no longer where it was at training' }),
   backend: backendOption,
   workers: fewWorkersOption,
@@ -36,17 +41,17 @@ const OPTIONS = {
 
 /** @typedef {import('./support/options.js').Values<typeof OPTIONS>} Values */
 
-/** Names of fields that an answer may have with any options, so that other fields have the same names in every run. */
-const ANSWER_NAMES = new Set(['text', 'sentence1', 'sentence2', 'label', 'probability', 'probabilities', 'top', 'line', 'error']);
+/** Names of fields that every kind of answer may have, besides those in ANSWER_FIELDS. */
+const COMMON_FIELDS = ['text', 'sentence1', 'sentence2', 'line', 'error'];
 
 await runCommand({ description: DESCRIPTION, options: OPTIONS, positionals: 'texts', main });
 
 /** @param {Values} options @param {string[]} texts */
 async function main(options, texts) {
-  const { model: dir, bundle, backend, workers, jsonl, strict, top = 0, requireSignature: trustedKeys } = options;
+  const { jsonl, strict, top = 0 } = options;
   if (jsonl && texts.length > 0) throw new UserError('--jsonl is for stdin; got texts on the command line too');
   const format = createFormat(options);
-  const classifier = await Classifier.load(dir, { bundle, backend, workers, trustedKeys });
+  const classifier = await openClassifier(options);
   if (classifier.task === 'pair' && !jsonl) {
     throw new UserError('This classifier takes pairs; give --jsonl, and on stdin objects with `sentence1` and `sentence2`');
   }
@@ -57,6 +62,17 @@ async function main(options, texts) {
   } finally {
     process.stdin.destroy(); // a pending read would keep the program running after a failure
   }
+}
+
+/** @param {Values} options @returns {Promise<Classifier | TokenClassifier>} */
+async function openClassifier({ model: dir, bundle, backend, workers, top, requireSignature: trustedKeys }) {
+  const task = isBundle(dir) ? Bundle.open(dir, { trustedKeys }).contract.classifier?.task : undefined;
+  const ranks = task === undefined || ANSWER_FIELDS[task].includes('top');
+  if (top !== undefined && !ranks) {
+    throw new UserError(`--top ranks the labels of a text, but ${dir} decides ${task}; leave it out`);
+  }
+  if (task === 'token_labels' && bundle === undefined) return TokenClassifier.load(dir, { backend, workers, trustedKeys });
+  return Classifier.load(dir, { bundle, backend, workers, trustedKeys });
 }
 
 /**
@@ -72,7 +88,7 @@ function createFormat({ encoding, columns, jsonl }) {
   return { encoding, columns };
 }
 
-/** @param {boolean} jsonl @param {import('./data/text_stream.js').StdinFormat} format @param {Classifier} classifier */
+/** @param {boolean} jsonl @param {import('./data/text_stream.js').StdinFormat} format @param {Classifier | TokenClassifier} classifier */
 function readStrictTexts(jsonl, format, { task }) {
   return mapStdinTexts(
     jsonl,
@@ -85,7 +101,7 @@ function readStrictTexts(jsonl, format, { task }) {
 }
 
 /**
- * @param {Classifier} classifier
+ * @param {Classifier | TokenClassifier} classifier
  * @param {AsyncIterable<import('./data/text_stream.js').StdinText | UserError> | Iterable<string>} texts
  * @param {number} top
  * @throws {UserError} there were broken lines
@@ -101,7 +117,13 @@ async function printPredictions(classifier, texts, top) {
       yield text;
     }
   };
-  for await (const answer of classifier.stream(read(), { top, keepBroken: true })) {
+  // The names do not depend on other options, so that other fields have the same names in every run.
+  const names = new Set([...COMMON_FIELDS, ...ANSWER_FIELDS[classifier.problemType]]);
+  const answers =
+    classifier instanceof TokenClassifier
+      ? classifier.stream(read(), { keepBroken: true })
+      : classifier.stream(read(), { top, keepBroken: true });
+  for await (const answer of answers) {
     line += 1;
     const beside = others.shift() ?? {};
     if ('error' in answer) {
@@ -110,8 +132,8 @@ async function printPredictions(classifier, texts, top) {
       printMessages(`stdin:${line}: ${message}`);
       await printJson({ line, error: toPrintable(message) });
     } else {
-      const { probabilities, ...rest } = answer;
-      await printJson(mergeOtherFields(top > 0 ? rest : answer, beside));
+      const { probabilities: _, ...rest } = /** @type {Record<string, unknown>} */ ({ ...answer });
+      await printJson(mergeOtherFields(top > 0 ? rest : answer, beside, names));
     }
   }
   if (broken > 0) throw new UserError(`${broken} of ${line} lines are broken; an \`error\` stands in the place of each`);
@@ -122,11 +144,12 @@ async function printPredictions(classifier, texts, top) {
  *
  * @param {object} answer
  * @param {Record<string, unknown>} others
+ * @param {Set<string>} answerNames names of fields that an answer may have
  */
-function mergeOtherFields(answer, others) {
-  const names = new Set(Object.keys(others).filter((name) => !ANSWER_NAMES.has(name)));
+function mergeOtherFields(answer, others, answerNames) {
+  const names = new Set(Object.keys(others).filter((name) => !answerNames.has(name)));
   const renamed = Object.entries(others).map(([name, value]) => {
-    if (!ANSWER_NAMES.has(name)) return [name, value];
+    if (!answerNames.has(name)) return [name, value];
     let free = `input_${name}`;
     while (names.has(free)) free = `input_${free}`;
     names.add(free);

@@ -11,6 +11,7 @@ import {
 } from './bundle/golden_cases.js';
 import { Classifier } from './classifier/classifier.js';
 import { readClassifier } from './classifier/classifier_files.js';
+import { describeDecision, isBundle } from './classifier/decisions/bundle_head.js';
 import { verifyClassifier } from './classifier/golden_answers.js';
 import { Encoder } from './encoder/encoder.js';
 import { backendOption } from './model_options.js';
@@ -70,10 +71,12 @@ async function main(options) {
   const checks = await verifyBundle(bundle, tokenizer, encoder, count);
   const exact = checkExactParts(bundle, golden, tokenizer);
   const passed = [...checks, ...exact].every((check) => check.passed);
+  const { name, classifier } = bundle.contract;
   const result = {
-    bundle: bundle.contract.name,
+    bundle: name,
     backend: encoder.backend,
     passed,
+    ...(classifier ? { decision: describeDecision(classifier) } : {}),
     checks,
     exact,
     coverage: describeCoverage(bundle, golden),
@@ -92,6 +95,7 @@ async function main(options) {
  */
 async function checkClassifier(dir, { bundle, backend, requireSignature: trustedKeys, json, texts }) {
   if (texts !== undefined) throw new UserError('--texts is for a bundle; a classifier has a few golden texts only');
+  if (isBundle(dir)) throw new UserError(`--model: ${dir} is a bundle; check it with --bundle, its scores are among its outputs`);
   const { name } = await useBackend(backend);
   const classifier = await Classifier.load(dir, { bundle, backend: name, trustedKeys });
   printMessages(classifier.notice);
@@ -145,11 +149,11 @@ async function checkTokenizerBundle(bundle, count, json) {
 }
 
 /**
- * @param {{bundle: string, backend: string, passed: boolean, coverage: string, checks: import('./bundle/golden_cases.js').Check[], exact: import('./bundle/golden_cases.js').Check[]}} result
+ * @param {{bundle: string, backend: string, passed: boolean, decision?: string, coverage: string, checks: import('./bundle/golden_cases.js').Check[], exact: import('./bundle/golden_cases.js').Check[]}} result
  * @param {string} good the message if all checks passed
  */
 function formatCheckTable(
-  { bundle, backend, passed, checks, exact: others, coverage: reached },
+  { bundle, backend, passed, decision, checks, exact: others, coverage: reached },
   good = 'the bundle gives here what Python gave',
 ) {
   const rows = [...checks, ...others].map(({ name, passed: equal, maxAbs, budget, rtol, said }) => {
@@ -160,5 +164,6 @@ function formatCheckTable(
   });
   const verdict = passed ? good : 'DRIFT: see above';
   const head = `${'output'.padEnd(18)} ${'max |Δ|'.padStart(10)} ${'budget'.padStart(26)}`;
-  return [`${bundle} on ${backend}`, '', head, ...rows, '', ...(reached === '' ? [] : [reached]), verdict];
+  const title = [`${bundle} on ${backend}`, ...(decision === undefined ? [] : [decision])];
+  return [...title, '', head, ...rows, '', ...(reached === '' ? [] : [reached]), verdict];
 }

@@ -1,5 +1,5 @@
 /**
- * A trained classifier: tokenizer, encoder and head.
+ * A classifier of texts: tokenizer, encoder and head. The head is trained by train.js, or the bundle has it.
  */
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -10,14 +10,19 @@ import { UserError } from '../support/errors.js';
 import { assertOptions } from '../support/option_names.js';
 import { Tokenizer } from '../tokenizer/index.js';
 import { readDescription } from './classifier_files.js';
+import { ANSWERS } from './decisions/answers.js';
+import { isBundle, openBundleHead } from './decisions/bundle_head.js';
 import { Head } from './head.js';
 import { predictStream } from './prediction.js';
 
 /**
  * @typedef {import('./prediction.js').Broken} Broken
- * @typedef {import('./prediction.js').Prediction} Prediction
+ * @typedef {import('./decisions/answers.js').Prediction} Prediction
+ * @typedef {import('./decisions/answers.js').MultiLabelPrediction} MultiLabelPrediction
+ * @typedef {import('./decisions/answers.js').RegressionPrediction} RegressionPrediction
  * @typedef {import('../data/text.js').GivenText} GivenText
  *
+ * @typedef {import('./decisions/answers.js').ProblemType} ProblemType
  * @typedef {{dispose: () => unknown}} Disposable
  *
  * @typedef {object} Ranking
@@ -28,9 +33,21 @@ import { predictStream } from './prediction.js';
  * Labels texts. A text is a string, or an object with `text`; a pair is an object with `sentence1`
  * and `sentence2`, or with `text` and `pair`.
  *
+ * What an answer has depends on `problemType`. A classifier of train.js is always `single_label`; of a
+ * bundle its contract says it. In TypeScript, `P` names the answer if it is not Prediction:
+ * `Classifier.load<MultiLabelPrediction>(dir)`.
+ *
+ * | problemType | answer | |
+ * |---|---|---|
+ * | `single_label` | Prediction | `label`, `probability`, `probabilities`, `top` on demand |
+ * | `multi_label` | MultiLabelPrediction | `labels`, `probabilities`, `top` on demand |
+ * | `regression` | RegressionPrediction | `values` |
+ *
  * @example
  * const classifier = await Classifier.load('artifacts/classifier');
  * const { label, probability } = await classifier.predict('这本书很好');
+ *
+ * @template {object} [P=Prediction]
  */
 export class Classifier {
   #head;
@@ -40,7 +57,8 @@ export class Classifier {
   /**
    * Use `load`.
    *
-   * @param {import('./prediction.js').Tools & {encoder: Disposable & {notice: string}, head: Disposable}} tools
+   * @param {import('./prediction.js').Tools & {encoder: Disposable & {notice: string},
+   *   head: Disposable & {problemType?: ProblemType, threshold?: number}}} tools
    */
   constructor({ tokenizer, encoder, head }) {
     this.#tokenizer = tokenizer;
@@ -49,21 +67,30 @@ export class Classifier {
   }
 
   /**
-   * @param {string} dir the directory that train.js wrote
+   * @template {object} [P=Prediction]
+   * @param {string} dir the directory that train.js wrote, or a bundle whose model decides by itself
    * @param {object} [options]
-   * @param {string} [options.bundle] the directory of its bundle, if the bundle was moved after training
+   * @param {string} [options.bundle] the directory of its bundle, if the bundle was moved after training;
+   *   not for a bundle
    * @param {string} [options.backend] `auto` (default), `native`, `wasm` or `cpu`
    * @param {number} [options.workers] encoders that run at the same time on wasm and cpu, each with the
    *   model in memory; 1 by default, in this thread. For many texts one per core is fastest.
    * @param {string} [options.trustedKeys] public Ed25519 keys, one or more PEM blocks: each of the two,
    *   classifier and bundle, must be signed by one of them
-   * @returns {Promise<Classifier>}
+   * @returns {Promise<Classifier<P>>}
    * @throws {UserError} it is not a classifier or is damaged, its bundle is missing, `workers` is no
-   *   whole number, or classifier or bundle is not signed by these keys
+   *   whole number, or classifier or bundle is not signed by these keys. Or it is a bundle without a
+   *   classifier, or one that labels tokens.
    */
   static async load(dir, options = {}) {
     assertOptions('Classifier.load', options, ['bundle', 'backend', 'workers', 'trustedKeys']);
     const { bundle: directory, backend, workers = DEFAULT_WORKERS, trustedKeys } = options;
+    if (isBundle(dir)) {
+      if (directory !== undefined) {
+        throw new UserError(`\`bundle\` is for a classifier that train.js wrote; ${dir} is a bundle itself`, 'bundle');
+      }
+      return new Classifier(await openBundleHead(dir, false, { backend, workers, trustedKeys }));
+    }
     const bundle = Bundle.open(directory ?? findBundle(dir), { trustedKeys });
     const encoder = await openEncoders(bundle, { backend, workers });
     const head = await Head.load(dir, bundle, trustedKeys);
@@ -75,12 +102,17 @@ export class Classifier {
     return this.#encoder.notice;
   }
 
-  /** The labels in the order of training; of two that are equally probable the first one wins. */
+  /** The labels in the order of training, or of the bundle's scores; of two that are equally probable the first one wins. */
   get labels() {
     return this.#head.labels;
   }
 
-  /** The kind of input: `single` texts or a `pair`. */
+  /** What it decides: `single_label`, `multi_label` or `regression`. @returns {ProblemType} */
+  get problemType() {
+    return this.#head.problemType ?? 'single_label';
+  }
+
+  /** The kind of input: `single` texts or a `pair`; undefined if it takes both. */
   get task() {
     return this.#head.description?.task;
   }
@@ -95,7 +127,7 @@ export class Classifier {
    * @overload
    * @param {GivenText} texts
    * @param {Ranking} [options]
-   * @returns {Promise<Prediction>}
+   * @returns {Promise<P>}
    * @throws {UserError} it is not a text, or not of the classifier's task
    */
   /**
@@ -108,13 +140,13 @@ export class Classifier {
    * @overload
    * @param {readonly GivenText[]} texts
    * @param {Ranking} [options]
-   * @returns {Promise<Prediction[]>}
+   * @returns {Promise<(P)[]>}
    * @throws {UserError} an element is not a text, or not of the classifier's task; names its index
    */
   /**
    * @param {GivenText | readonly GivenText[]} texts
    * @param {Ranking} [options]
-   * @returns {Promise<Prediction | Prediction[]>}
+   * @returns {Promise<any>}
    */
   async predict(texts, options = {}) {
     assertOptions('predict', options, ['top']);
@@ -139,7 +171,7 @@ export class Classifier {
    * @overload
    * @param {AsyncIterable<GivenText> | Iterable<GivenText>} texts
    * @param {Ranking & {keepBroken?: false}} [options]
-   * @returns {AsyncGenerator<Prediction, void, void>}
+   * @returns {AsyncGenerator<P, void, void>}
    * @throws {UserError} an element is not a text, or not of the classifier's task; names its index.
    *   All predictions before it come first.
    */
@@ -155,7 +187,7 @@ export class Classifier {
    * @overload
    * @param {AsyncIterable<GivenText | Error> | Iterable<GivenText | Error>} texts
    * @param {Ranking & {keepBroken: boolean}} options
-   * @returns {AsyncGenerator<Prediction | Broken, void, void>}
+   * @returns {AsyncGenerator<(P) | Broken, void, void>}
    */
   /**
    * @param {AsyncIterable<GivenText | Error> | Iterable<GivenText | Error>} texts
@@ -164,8 +196,13 @@ export class Classifier {
    */
   stream(texts, options = {}) {
     assertOptions('stream', options, ['top', 'keepBroken']);
+    const { problemType } = this;
+    if (options.top && problemType === 'regression') {
+      throw new UserError('`top` ranks probabilities, but this classifier gives numbers (regression); leave it out', 'top');
+    }
     const tools = { tokenizer: this.#tokenizer, encoder: this.#encoder, head: this.#head };
-    return predictStream(texts, tools, options);
+    const answer = ANSWERS[/** @type {keyof typeof ANSWERS} */ (problemType)];
+    return predictStream(texts, tools, options, (row, _, top) => answer(row, this.#head, top));
   }
 
   /** Frees the weights. */

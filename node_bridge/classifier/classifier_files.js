@@ -14,7 +14,8 @@ import { assertValid, parseJson } from '../support/json.js';
 import { assertWritable, writeDirectory } from '../support/output_directory.js';
 import { sha256 } from '../support/sha256.js';
 
-const DESCRIPTION = 'classifier.json';
+/** What a directory with a trained classifier has. */
+export const DESCRIPTION = 'classifier.json';
 const WEIGHTS = 'weights.bin';
 const FORMAT = 'bert-bridge-classifier';
 /** Version 1 has no seal and lists only the files of the model. */

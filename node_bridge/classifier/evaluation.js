@@ -82,9 +82,11 @@ export function wilsonHalfWidth95(share, count) {
   return (Z * Math.sqrt((share * (1 - share)) / count + z2 / (4 * count ** 2))) / (1 + z2 / count);
 }
 
-/** The index of the highest value; of equal ones the first. @param {Float32Array} row */
+/** The index of the highest value; of equal ones the first. @param {Float32Array | Float64Array} row */
 export function findMostProbable(row) {
-  return row.indexOf(row.reduce((most, value) => Math.max(most, value), -Infinity));
+  let most = -Infinity;
+  for (const value of row) most = Math.max(most, value);
+  return row.indexOf(most);
 }
 
 /** The features of some texts in a row. @param {FeatureSet} features @param {number} from @param {number} size @returns {FeatureSet} */

@@ -3,7 +3,6 @@ import { assertTask, toNamedText, parseText } from '../data/text.js';
 import { streamBatches } from '../data/text_stream.js';
 import { encodeFeatures } from '../encoder/features.js';
 import { catchUserError, UserError } from '../support/errors.js';
-import { findMostProbable } from './evaluation.js';
 
 /** How many texts are encoded together. Their vectors need little memory. */
 const BATCH_TEXTS = { vectors: 1024, sequences: 128 };
@@ -13,24 +12,18 @@ const MAX_PROBABILITIES = 2 ** 22;
 /**
  * @typedef {import('../data/text.js').GivenText} GivenText
  * @typedef {import('../data/text.js').Text} Text
+ * @typedef {import('./decisions/bundle_head.js').Row} Row
  *
- * @typedef {{label: string, probability: number}} Ranked
- *
- * @typedef {object} Answer the answer to a text
- * @property {string} label the most probable label
- * @property {number} probability of that label
- * @property {Record<string, number>} probabilities of every label
- * @property {Ranked[]} [top] the most probable labels in order, as many as the option `top` says
- *
- * @typedef {import('../data/text.js').NamedText & Answer} Prediction
  * @typedef {{error: Error}} Broken the result for a broken text
  *
  * @typedef {object} Head
  * @property {string[]} labels
- * @property {import('../encoder/features.js').Pooling} pooling
+ * @property {import('../encoder/features.js').Pooling} [pooling] what the encoder gives it
+ * @property {string} [output] or the output of the model that it takes
+ * @property {number} [rowsPerText] the most rows of numbers for a text; 1 by default
  * @property {{task: import('../data/text.js').Task, max_length: number}} [description]
- * @property {(features: Float32Array[]) => Promise<Float32Array[]>} probabilities float32[labels] for
- *   each text
+ * @property {(features: Float32Array[]) => Promise<Row[]>} probabilities float32[labels] or
+ *   float64[labels] for each text
  *
  * @typedef {object} Tools
  * @property {import('../encoder/features.js').Tokenizer} tokenizer
@@ -43,23 +36,25 @@ const MAX_PROBABILITIES = 2 ** 22;
  */
 
 /**
+ * @template {object} A
  * @param {AsyncIterable<GivenText | Error> | Iterable<GivenText | Error>} texts
  * @param {Tools} tools
- * @param {PredictOptions} [options]
- * @returns {AsyncGenerator<Prediction | Broken, void, void>} one for each text
+ * @param {PredictOptions} options
+ * @param {(row: Row, text: Text, top: number) => A} answer makes the answer to a text
+ * @returns {AsyncGenerator<import('../data/text.js').NamedText & A | Broken, void, void>} one for each text
  * @throws {UserError} a text is broken and `keepBroken` is false; all predictions before it come first.
  *   Or `top` is no whole number.
  */
-export async function* predictStream(texts, tools, { top = 0, keepBroken = false } = {}) {
+export async function* predictStream(texts, tools, { top = 0, keepBroken = false }, answer) {
   if (typeof texts === 'string') throw new UserError('Expected `texts` to be many texts, got a string; `predict` takes one');
   if (!(Number.isInteger(top) && top >= 0)) {
     throw new UserError(`Expected \`top\` to be a whole number of labels, got \`${top}\``);
   }
-  const { description, pooling } = tools.head;
-  const most = pooling === 'sequence_output' ? BATCH_TEXTS.sequences : BATCH_TEXTS.vectors;
-  const size = Math.max(1, Math.min(most, Math.floor(MAX_PROBABILITIES / tools.head.labels.length)));
+  const { description, pooling, labels, rowsPerText = 1 } = tools.head;
+  const most = pooling === 'sequence_output' || rowsPerText > 1 ? BATCH_TEXTS.sequences : BATCH_TEXTS.vectors;
+  const size = Math.max(1, Math.min(most, Math.floor(MAX_PROBABILITIES / (labels.length * rowsPerText))));
   for await (const batch of streamBatches(checkTexts(texts, description?.task, keepBroken), size)) {
-    yield* predictBatch(batch, tools, top);
+    yield* predictBatch(batch, tools, (row, text) => answer(row, text, top));
   }
 }
 
@@ -101,15 +96,17 @@ function checkTexts(texts, task, keepBroken) {
 }
 
 /**
+ * @template {object} A
  * @param {(Text | Error)[]} batch
  * @param {Tools} tools
- * @param {number} top
- * @returns {AsyncGenerator<Prediction | Broken>} each one is made on demand, since with many labels it is large
+ * @param {(row: Row, text: Text) => A} answer
+ * @returns {AsyncGenerator<import('../data/text.js').NamedText & A | Broken>} each one is made on demand,
+ *   since with many labels it is large
  */
-async function* predictBatch(batch, { head, ...tools }, top) {
+async function* predictBatch(batch, { head, ...tools }, answer) {
   const texts = batch.flatMap((text) => (text instanceof Error ? [] : [text]));
-  const { description, pooling } = head;
-  const features = await encodeFeatures(texts, tools, { maxLength: description?.max_length, pooling });
+  const { description, pooling, output } = head;
+  const features = await encodeFeatures(texts, tools, { maxLength: description?.max_length, pooling, output });
   const rows = await head.probabilities(features);
   let next = 0;
   for (const text of batch) {
@@ -118,22 +115,6 @@ async function* predictBatch(batch, { head, ...tools }, top) {
       continue;
     }
     next += 1;
-    yield { ...toNamedText(text), ...rankLabels(rows[next - 1], head.labels, top) };
+    yield { ...toNamedText(text), ...answer(rows[next - 1], text) };
   }
-}
-
-/**
- * @param {Float32Array} row float32[labels]
- * @param {string[]} labels
- * @param {number} top
- * @returns {Answer}
- */
-function rankLabels(row, labels, top) {
-  const best = findMostProbable(row);
-  const all = labels.map((label, index) => ({ label, probability: row[index] }));
-  return {
-    ...all[best],
-    probabilities: Object.fromEntries(all.map(({ label, probability }) => [label, probability])),
-    ...(top > 0 ? { top: all.sort((a, b) => b.probability - a.probability).slice(0, top) } : {}),
-  };
 }

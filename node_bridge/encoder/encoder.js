@@ -220,11 +220,7 @@ export class Encoder {
    * @returns {Promise<Float32Array[]>} float32[hidden] for each encoding
    */
   async pooled(encodings) {
-    const { name } = findOutput(this.bundle, 'pooled_output');
-    const {
-      [name]: { shape, data },
-    } = await this.runBatch(this.pad(encodings), [name]);
-    return encodings.map((_, row) => data.slice(row * shape[1], (row + 1) * shape[1]));
+    return this.rowsOf(encodings, findOutput(this.bundle, 'pooled_output').name);
   }
 
   /**
@@ -234,12 +230,24 @@ export class Encoder {
    * @returns {Promise<Float32Array[]>} float32[sequence, hidden] for each encoding
    */
   async sequences(encodings) {
-    const { name } = findOutput(this.bundle, 'sequence_output');
-    const {
-      [name]: { shape, data },
-    } = await this.runBatch(this.pad(encodings), [name]);
-    const width = shape[1] * shape[2];
-    return encodings.map(({ ids }, row) => data.slice(row * width, row * width + ids.length * shape[2]));
+    return this.rowsOf(encodings, findOutput(this.bundle, 'sequence_output').name);
+  }
+
+  /**
+   * The rows of one output. An output of rank 3 is [batch, sequence, width]: its rows have no positions of padding.
+   *
+   * @param {Encoding[]} encodings
+   * @param {string} name of the output
+   * @returns {Promise<Float32Array[]>} float32[width], or float32[sequence, width], for each encoding
+   */
+  async rowsOf(encodings, name) {
+    const { [name]: output } = await this.runBatch(this.pad(encodings), [name]);
+    const { shape, data } = output;
+    const width = shape.slice(1).reduce((product, size) => product * size, 1);
+    return encodings.map(({ ids }, row) => {
+      const start = row * width;
+      return data.slice(start, start + (shape.length === 3 ? ids.length * shape[2] : width));
+    });
   }
 
   /** Frees the weights. */

@@ -96,6 +96,11 @@ export class EncoderPool {
     return this.#run('sequences', encodings);
   }
 
+  /** See Encoder. @param {Encoding[]} encodings @param {string} name @returns {Promise<Float32Array[]>} */
+  rowsOf(encodings, name) {
+    return this.#run('rowsOf', encodings, name);
+  }
+
   /**
    * See Encoder.
    *

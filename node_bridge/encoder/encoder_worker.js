@@ -7,7 +7,7 @@ import { Encoder } from './encoder.js';
 
 /**
  * @typedef {import('./encoder.js').Encoding} Encoding
- * @typedef {'firstPosition' | 'means' | 'pooled' | 'sequences' | 'run'} Method of Encoder
+ * @typedef {'firstPosition' | 'means' | 'pooled' | 'sequences' | 'rowsOf' | 'run'} Method of Encoder
  * @typedef {{method: Method, encodings: Encoding[], rest: any[]}} WorkerRequest
  * @typedef {Float32Array[] | Record<string, {shape: number[], data: Float32Array}>} WorkerResult
  * @typedef {{name?: string, message: string, stack?: string, exitCode?: number, code?: string, path?: string}} SerializedError the fields of an error

@@ -19,6 +19,7 @@ export const TOKEN_BUDGET = 2048;
  * @property {(encodings: Encoding[]) => Promise<Float32Array[]>} sequences
  * @property {(encodings: Encoding[]) => Promise<Float32Array[]>} means
  * @property {(encodings: Encoding[]) => Promise<Float32Array[]>} pooled
+ * @property {(encodings: Encoding[], name: string) => Promise<Float32Array[]>} rowsOf
  * @property {number} lanes how many batches it takes at the same time
  * @property {number} [fixedLength] the fixed number of positions of its model
  * @typedef {keyof typeof POOLINGS} Pooling
@@ -41,12 +42,17 @@ const FIRST_POSITION = 'position 0 of sequence_output';
  * @param {object} [options]
  * @param {number} [options.maxLength] [CLS] and [SEP] counted; a longer text is cut
  * @param {Pooling} [options.pooling]
+ * @param {string} [options.output] the name of an output whose rows are taken instead, such as logits
  * @param {(texts: number) => void} [options.onEncoded] receives how many texts each batch had
  * @returns {Promise<Float32Array[]>} float32[hidden], or float32[positions, hidden], for each text,
  *   in order; equal texts share one
  * @throws {CheckFailed} a vector is not finite
  */
-export async function encodeFeatures(texts, { tokenizer, encoder }, { maxLength, pooling = FIRST_POSITION, onEncoded } = {}) {
+export async function encodeFeatures(
+  texts,
+  { tokenizer, encoder },
+  { maxLength, pooling = FIRST_POSITION, output, onEncoded } = {},
+) {
   const { distinct, indices } = findDistinct(texts);
   const encodings = distinct.map(({ text, pair }) => tokenizer.encode(text, { pair, maxLength }));
   const uses = new Array(distinct.length).fill(0);
@@ -55,7 +61,8 @@ export async function encodeFeatures(texts, { tokenizer, encoder }, { maxLength,
   /** @type {Float32Array[]} */
   const vectors = new Array(distinct.length);
   await forEachBatch(encodings, encoder, async (batch) => {
-    const rows = await encoder[POOLINGS[pooling]](batch.map((index) => encodings[index]));
+    const part = batch.map((index) => encodings[index]);
+    const rows = output === undefined ? await encoder[POOLINGS[pooling]](part) : await encoder.rowsOf(part, output);
     batch.forEach((index, row) => {
       assertFinite(rows[row], JSON.stringify(distinct[index].text));
       vectors[index] = rows[row];

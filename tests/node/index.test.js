@@ -3,6 +3,15 @@ import { test } from 'node:test';
 
 test('the package exports these names and no others', async () => {
   const names = Object.keys(await import('bert-bridge')).sort();
-  const expected = ['Bundle', 'CheckFailed', 'Classifier', 'Encoder', 'EnvironmentProblem', 'Tokenizer', 'UserError'];
+  const expected = [
+    'Bundle',
+    'CheckFailed',
+    'Classifier',
+    'Encoder',
+    'EnvironmentProblem',
+    'TokenClassifier',
+    'Tokenizer',
+    'UserError',
+  ];
   assert.deepEqual(names, expected);
 });

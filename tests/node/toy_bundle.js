@@ -19,13 +19,20 @@ export function vectorOf(id, width = WIDTH) {
  * `pooled_output`, the largest over all positions in each place; `scores`, float32[batch, sequence,
  * sequence], the dot products of a text's vectors.
  *
+ * With `classifier` the model decides too. Each id has a score for each label, from a table of its own; the
+ * output `logits` has them for each token, or their largest over all positions for each text.
+ *
  * @param {string} dir
  * @param {object} [options]
  * @param {number} [options.width] of a vector
  * @param {number} [options.fixedLength] positions that it says it always takes
  * @param {number} [options.nanOf] an id whose vector is NaN
+ * @param {Omit<import('../../node_bridge/bundle/bundle.js').ClassifierContract, 'output'>} [options.classifier]
+ * @param {Record<string, number[]>} [options.scores] of tokens, in the order of the labels; of all other
+ *   tokens `otherScores`
+ * @param {number[]} [options.otherScores]
  */
-export function writeToyBundle(dir, { width = WIDTH, fixedLength, nanOf } = {}) {
+export function writeToyBundle(dir, { width = WIDTH, fixedLength, nanOf, classifier, scores = {}, otherScores = [] } = {}) {
   const contract = JSON.parse(readFileSync(join(embedded, 'bundle.json'), 'utf8'));
   const { vocab_size: size } = contract.tokenizer;
   const table = new Float32Array(size * width);
@@ -63,8 +70,30 @@ export function writeToyBundle(dir, { width = WIDTH, fixedLength, nanOf } = {}) 
       attr: { T: float, adj_x: { b: false }, adj_y: { b: true } },
     },
   ];
+  const labels = classifier?.labels.length ?? 0;
+  const ofTokens = classifier?.task === 'token_labels';
+  const vocab = readFileSync(join(embedded, 'vocab.txt'));
+  const scoreTable = new Float32Array(size * labels);
+  vocab
+    .toString('utf8')
+    .split('\n')
+    .slice(0, size)
+    .forEach((token, id) => scoreTable.set((scores[token] ?? otherScores).slice(0, labels), id * labels));
+  if (classifier !== undefined) {
+    node.push(constant('weights/scores', float, dims(size, labels)), {
+      name: ofTokens ? 'logits' : 'token_logits',
+      op: 'GatherV2',
+      input: ['weights/scores', 'input_ids', 'zero'],
+      attr: { Tparams: float, Tindices: int, Taxis: int, batch_dims: { i: '0' } },
+    });
+    if (!ofTokens) {
+      const attr = { T: float, Tidx: int, keep_dims: { b: false } };
+      node.push({ name: 'logits', op: 'Max', input: ['token_logits', 'one'], attr });
+    }
+  }
   const weights = [
     { name: 'weights/table', dtype: 'float32', shape: [size, width] },
+    ...(classifier === undefined ? [] : [{ name: 'weights/scores', dtype: 'float32', shape: [size, labels] }]),
     { name: 'zero', dtype: 'int32', shape: [] },
     { name: 'one', dtype: 'int32', shape: [] },
   ];
@@ -76,8 +105,8 @@ export function writeToyBundle(dir, { width = WIDTH, fixedLength, nanOf } = {}) 
   /** @type {Record<string, Uint8Array>} */
   const files = {
     'model.json': Buffer.from(JSON.stringify(model)),
-    'group1-shard1of1.bin': Buffer.concat([Buffer.from(table.buffer), Buffer.from(Int32Array.of(0, 1).buffer)]),
-    'vocab.txt': readFileSync(join(embedded, 'vocab.txt')),
+    'group1-shard1of1.bin': Buffer.concat([table, scoreTable, Int32Array.of(0, 1)].map(({ buffer }) => Buffer.from(buffer))),
+    'vocab.txt': vocab,
     'tokenizer_tables.bin': readFileSync(join(embedded, 'tokenizer_tables.bin')),
   };
   const sums = Object.entries(files).map(([name, bytes]) => [
@@ -100,12 +129,14 @@ export function writeToyBundle(dir, { width = WIDTH, fixedLength, nanOf } = {}) 
       name: 'toy',
       inputs: [{ name: 'input_ids', role: 'input_ids', dtype: 'int32', shape: ['batch', sequence] }],
       outputs: [
+        ...(classifier === undefined ? [] : [output('logits', ...(ofTokens ? [sequence, labels] : [labels]))]),
         output('pooled_output', width),
         output('scores', 'sequence', 'sequence'),
         output('sequence_output', 'sequence', width),
       ],
       max_length: fixedLength ?? contract.max_length,
       taps: [],
+      ...(classifier === undefined ? {} : { classifier: { output: 'logits', ...classifier } }),
       files: Object.fromEntries(sums),
     }),
   );

@@ -80,5 +80,10 @@ export class ToyEncoder {
     return this.firstPosition(encodings);
   }
 
+  /** Its model has no output that is asked for by name. @returns {Promise<Float32Array[]>} */
+  async rowsOf() {
+    throw new Error('a toy has no outputs');
+  }
+
   dispose() {}
 }

@@ -11,7 +11,7 @@ from parity_tests import cases
 from parity_tests.cases import TextCase
 from parity_tests.checks import head, invariances, stages, stored_parts, weights
 from parity_tests.checks.budgets import Budgets
-from parity_tests.checks.head import Head
+from parity_tests.checks.head import add_decisions
 from parity_tests.checks.stages import StageRow
 from parity_tests.checks.stored_parts import PartResult
 from parity_tests.provenance import Contract
@@ -180,9 +180,7 @@ def _run_flow(
             picked = cases.read_cases(reference.cases)
             flow.storage = compare_storage(stored, reference.run, picked, flow.budgets)
             flow.python, flow.dtype, flow.stored = stored, "float32", True
-    if side.classifier is not None:
-        sequence = contract.output_name("sequence_output")
-        flow.python = Head.read(side.classifier).add_probabilities(flow.python, sequence)
+    flow.python = add_decisions(flow.python, side.classifier, contract)
     try:
         for run in _run_backends(reference, side, backends, out):
             _judge_backend(flow, contract, reference, side, run, out)
@@ -248,9 +246,7 @@ def _judge_backend(
     if node.kind == "saved_model":
         # A SavedModel has the source's own weights, whatever the bundle stores, and has no taps.
         taps, python = [], reference.run.without_taps()
-        if side.classifier is not None:
-            sequence = contract.output_name("sequence_output")
-            python = Head.read(side.classifier).add_probabilities(python, sequence)
+        python = add_decisions(python, side.classifier, contract)
         budgets = Budgets(python.costs)
     rows = stages.judge_stages(backend, node, python, picked, budgets, taps)
     batch = _unexplained_batch(rows, picked)

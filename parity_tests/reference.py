@@ -15,7 +15,7 @@ from parity_tests import cases
 from parity_tests.cases import TextCase, read_cases, tapped_batches
 from parity_tests.checks import stages, weights
 from parity_tests.checks.budgets import Budgets
-from parity_tests.checks.head import Head
+from parity_tests.checks.head import add_decisions
 from parity_tests.checks.stages import StageRow
 from parity_tests.provenance import Contract
 from parity_tests.runners import runners, runs
@@ -221,8 +221,6 @@ class Rerun:
             taps, tapped, stored = [], set(), False
         out = self.out / "python.safetensors"
         python = self.reference.rerun(file, bundle, stored, out, tapped)
-        if self.side.classifier is not None:
-            sequence = self.contract.output_name("sequence_output")
-            python = Head.read(self.side.classifier).add_probabilities(python, sequence)
+        python = add_decisions(python, self.side.classifier, self.contract)
         picked = [replace(c, batch=batches[i]) for i, c in enumerate(wanted)]
         return stages.judge_stages(backend, node, python, picked, self.budgets, taps)

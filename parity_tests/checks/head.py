@@ -11,8 +11,9 @@ from numerics.budgets import Cost
 from parity_tests.cases import shorten
 from parity_tests.checks.budgets import Budgets
 from parity_tests.checks.compare import Measures, compare_arrays, make_problem
-from parity_tests.checks.decisions import decide_label
+from parity_tests.checks.decisions import OwnClassifier, decide_label
 from parity_tests.checks.stages import LABEL, StageRow
+from parity_tests.provenance import Contract
 from parity_tests.runners.runners import NodeSide
 from parity_tests.runners.runs import PROBABILITIES, SPECIALS, RunOutput
 from support.contracts import read_classifier
@@ -144,6 +145,24 @@ class Head:
         return replace(
             with_answers, costs=dict(run.costs) | {PROBABILITIES: self.cost(run, sequence)}
         )
+
+
+def add_decisions(run: RunOutput, classifier: Path | None, contract: Contract) -> RunOutput:
+    """Returns Python's run with what is decided: by a trained head, or by the bundle itself.
+
+    Args:
+        run: of Python.
+        classifier: the directory of a head that train.js trained on the bundle, or None.
+        contract: the bundle's.
+
+    Raises:
+        UserError: the model lacks the output from which is decided.
+    """
+    if classifier is not None:
+        sequence = contract.output_name("sequence_output")
+        return Head.read(classifier).add_probabilities(run, sequence)
+    own = OwnClassifier.of_contract(contract.document)
+    return run if own is None else own.add_probabilities(run)
 
 
 def lstm(text: Array, kernel: Array, recurrent: Array, bias: Array) -> Array:

@@ -5,6 +5,9 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 import { Bundle } from '../../node_bridge/bundle/bundle.js';
+import { ANSWERS } from '../../node_bridge/classifier/decisions/answers.js';
+import { BundleHead } from '../../node_bridge/classifier/decisions/bundle_head.js';
+import { findMostProbable } from '../../node_bridge/classifier/evaluation.js';
 import { Head } from '../../node_bridge/classifier/head.js';
 import { Encoder } from '../../node_bridge/encoder/encoder.js';
 import { backendOption } from '../../node_bridge/model_options.js';
@@ -77,7 +80,8 @@ async function main(options) {
   const groups = readBatches(cases).slice(0, batches);
   const { max_length: limit } = bundle.contract;
   const maxLength = options.maxLength === undefined ? limit : parseWholeNumber('--max-length', options.maxLength, 1, limit);
-  const tools = { tokenizer, encoder, classifier, maxLength };
+  const own = bundle.contract.classifier && !classifier ? new BundleHead(bundle.contract.classifier, limit) : undefined;
+  const tools = { tokenizer, encoder, classifier, own, maxLength };
 
   /** @type {Record<string, Tensor>} */
   const tensors = {};
@@ -133,11 +137,12 @@ function limitLength(text, most) {
  * @param {CaseText[]} texts
  * @param {boolean} specialTokens whether to add [CLS] and [SEP]
  * @param {boolean} tapped whether to return the bundle's taps too
- * @param {{tokenizer: Tokenizer, encoder: Encoder, classifier?: Head, maxLength: number}} tools
+ * @param {{tokenizer: Tokenizer, encoder: Encoder, classifier?: Head, own?: BundleHead, maxLength: number}} tools
+ *   `own`: the bundle decides by itself
  * @returns {Promise<{tokens: string[][], starts: number[][], labels?: string[][],
  *   tensors: Record<string, {shape: number[], data: Float32Array | Int32Array}>}>}
  */
-async function runBatch(texts, specialTokens, tapped, { tokenizer, encoder, classifier, maxLength }) {
+async function runBatch(texts, specialTokens, tapped, { tokenizer, encoder, classifier, own, maxLength }) {
   const { outputs: specs, taps = [] } = encoder.bundle.contract;
   const encodings = texts.map((text) =>
     tokenizer.encodeWithTokens(text.text, { pair: text.pair, specialTokens, maxLength: limitLength(text, maxLength) }),
@@ -150,11 +155,53 @@ async function runBatch(texts, specialTokens, tapped, { tokenizer, encoder, clas
     starts: encodings.map(({ offsets }) => offsets.map(([start]) => start)),
   };
   const tensors = { ...encoder.pad(encodings), ...outputs };
+  if (own !== undefined) {
+    const { labels, probabilities } = decideBatch(own, outputs[own.output], encodings);
+    return { ...result, labels, tensors: { ...tensors, probabilities } };
+  }
   if (classifier === undefined) return { ...result, tensors };
   const sequence = specs.find(({ role }) => role === 'sequence_output')?.name ?? '';
   const rows = await classifier.probabilities(classifier.inputsOf(outputs[sequence], encodings));
   const labels = rows.map((row) => [classifier.labelOf(row)]);
   return { ...result, labels, tensors: { ...tensors, probabilities: stackRows(rows) } };
+}
+
+/**
+ * Computes the probabilities of a bundle that decides by itself, and what it decides for each text.
+ *
+ * @param {BundleHead} head
+ * @param {{shape: number[], data: Float32Array | Int32Array}} scores float32[batch, labels], or float32[batch, sequence, labels] if it labels tokens
+ * @param {{ids: Int32Array}[]} encodings
+ */
+function decideBatch(head, { shape, data }, encodings) {
+  const count = head.labels.length;
+  const rows = Array.from({ length: data.length / count }, (_, row) =>
+    head.activate(Float32Array.from(data.subarray(row * count, (row + 1) * count))),
+  );
+  const probabilities = { shape, data: Float32Array.from(rows.flatMap((row) => [...row])) };
+  const perText = rows.length / encodings.length;
+  const labels = encodings.map(({ ids }, text) => {
+    if (head.problemType !== 'token_labels') return decideText(head, rows[text]);
+    const positions = rows.slice(text * perText, text * perText + ids.length);
+    return positions.map((row) => head.labels[findMostProbable(row)]);
+  });
+  return { labels, probabilities };
+}
+
+/**
+ * What the library answers, one decision after the other: a label; or for each label itself or `''`.
+ *
+ * @param {BundleHead} head
+ * @param {import('../../node_bridge/classifier/decisions/bundle_head.js').Row} row
+ * @returns {string[]}
+ */
+function decideText(head, row) {
+  if (head.problemType === 'regression') return [];
+  const answer = /** @type {{label?: string, labels?: string[]}} */ (
+    ANSWERS[head.problemType === 'multi_label' ? 'multi_label' : 'single_label'](row, head, 0)
+  );
+  if (answer.label !== undefined) return [answer.label];
+  return head.labels.map((label) => (answer.labels?.includes(label) ? label : ''));
 }
 
 /** @param {Float32Array[]} rows of one length */

@@ -2,8 +2,9 @@
  * A program of someone who installed the package: every name it needs comes from `bert-bridge`.
  * package.test.js compiles it strictly, runs it, and compares what it prints.
  */
-import { Bundle, CheckFailed, Classifier, Encoder, EnvironmentProblem, Tokenizer, UserError } from 'bert-bridge';
+import { Bundle, CheckFailed, Classifier, Encoder, EnvironmentProblem, TokenClassifier, Tokenizer, UserError } from 'bert-bridge';
 import type { Broken, DetailedEncoding, Encoding, GivenText, Prediction, Ranked } from 'bert-bridge';
+import type { MultiLabelPrediction, RegressionPrediction, Span, TokenLabel, TokenPrediction } from 'bert-bridge';
 
 const [bundleDir, classifierDir, ...texts] = process.argv.slice(2);
 
@@ -40,6 +41,25 @@ try {
 } catch (error) {
   mistakes.push(error instanceof UserError && error.exitCode === 2);
   mistakes.push(error instanceof CheckFailed || error instanceof EnvironmentProblem);
+}
+
+/** With bundles that decide by themselves; compiled, not run. */
+export async function decide(): Promise<void> {
+  const topics = await Classifier.load<MultiLabelPrediction>(bundleDir);
+  const labels: string[] = (await topics.predict('')).labels;
+  const prices = await Classifier.load<RegressionPrediction>(bundleDir);
+  const values: Record<string, number>[] = (await prices.predict(['', ''])).map((prediction) => prediction.values);
+  const entities: TokenClassifier = await TokenClassifier.load(bundleDir, { workers: 2 });
+  const found: TokenPrediction = await entities.predict({ text: '' });
+  const spans: Span[] = found.spans;
+  for await (const prediction of entities.stream([''])) {
+    const parts: TokenLabel[] = prediction.tokens;
+    console.log(labels, values, spans, parts);
+  }
+  // @ts-expect-error: a pair has no spans
+  void entities.predict({ sentence1: '', sentence2: '' });
+  // @ts-expect-error: several labels have no single one
+  void (await topics.predict('')).label;
 }
 
 export function refused() {

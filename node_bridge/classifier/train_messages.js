@@ -2,6 +2,7 @@
 import { relative, resolve } from 'node:path';
 
 import { formatConfusion, wilsonInterval95 } from './evaluation.js';
+import { summarizeConfusion } from './metrics.js';
 
 /**
  * @typedef {import('../bundle/bundle.js').Bundle} Bundle
@@ -89,14 +90,8 @@ export function buildSummary({ details, bundle, problem: { train, dev, labels },
     dev_loss: evaluation.loss,
     dev_accuracy_interval: wilsonInterval95(evaluation.accuracy, dev.count),
     majority_accuracy: report.majority.dev_accuracy,
-    ...summarizeConfusion(evaluation),
+    ...summarizeConfusion(evaluation.confusion),
   };
-}
-
-/** The whole matrix, or with very many labels the pairs that occur. @param {Evaluation} evaluation */
-function summarizeConfusion({ confusion }) {
-  const { matrix, pairs } = confusion;
-  return matrix === undefined ? { confusion_pairs: pairs } : { confusion: matrix };
 }
 
 /** @param {number} share */

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { ConfusionCounts } from '../../node_bridge/classifier/evaluation.js';
+import { Decisions } from '../../node_bridge/classifier/evaluation.js';
 import { renderTrainingPage } from '../../node_bridge/classifier/training_page.js';
 import { CheckFailed, describeFailure, EnvironmentProblem, UserError } from '../../node_bridge/support/errors.js';
 import { toJsonLine, toPrintable, toPrintableLine } from '../../node_bridge/support/printable.js';
@@ -228,6 +228,12 @@ test('hostile options give one line', () => {
 
 test('labels in training.html are escaped', () => {
   const labels = ['<script>alert(1)</script>', '"><img src=x>', '\u202e</details>', '&amp;'];
+  const decisions = new Decisions(4, 4);
+  for (const label of [0, 1, 2, 3])
+    decisions.add(
+      Float32Array.from(labels, (_, i) => Number(i === label)),
+      label,
+    );
   const page = renderTrainingPage({
     name: '</title><script>',
     labels,
@@ -236,7 +242,7 @@ test('labels in training.html are escaped', () => {
     ],
     bestEpoch: 1,
     bestBy: 'accuracy',
-    evaluation: { loss: 1, accuracy: 1, macroF1: 1, confusion: new ConfusionCounts([0, 1, 2, 3], [0, 1, 2, 3], 4) },
+    evaluation: decisions.summarize(),
     accuracy: '<b>',
     warnings: ['</ul><script>'],
   });

@@ -9,18 +9,19 @@ import { CutCounter, buildDataReport, formatWarnings } from './classifier/data_r
 import { checkGoldenCasesOnce, readGoldenTexts } from './classifier/golden_check.js';
 import { DEFAULTS } from './classifier/defaults.js';
 import { HEADS } from './classifier/head_layers.js';
+import { formatPercent } from './classifier/evaluation_messages.js';
+import { computeMetrics } from './classifier/metrics.js';
+import { buildPredictCommand, buildSummary, formatEpoch, formatIntroduction, formatResult } from './classifier/train_messages.js';
 import {
-  formatAccuracy,
-  formatIntroduction,
-  formatEpoch,
-  formatPercent,
-  shortenPath,
-  buildSummary,
-  formatResult,
-} from './classifier/train_messages.js';
-import { assertBatchFitsMemory, buildSettings, computeClassWeights, TRAINING_OPTIONS } from './classifier/train_settings.js';
+  assertBatchFitsMemory,
+  buildSettings,
+  computeClassWeights,
+  describeSettings,
+  TRAINING_OPTIONS,
+} from './classifier/train_settings.js';
 import { buildProblem, TrainingCheckpoint, trainHead } from './classifier/training.js';
-import { renderTrainingPage } from './classifier/training_page.js';
+import { describeData, renderTrainingPage } from './classifier/training_page.js';
+import { locateWrongTexts } from './classifier/wrong_texts.js';
 import { Dataset } from './data/dataset.js';
 import { openEncoders } from './encoder/encoder_pool.js';
 import { encodeMissing, hasAllTexts, openStore } from './encoder/feature_cache.js';
@@ -28,6 +29,7 @@ import { backendOption, workersOption } from './model_options.js';
 import { columnsOption, encodingOption, jsonOption, maxLengthOption, signatureOption } from './shared_options.js';
 import { runCommand } from './support/command_line.js';
 import { UserError } from './support/errors.js';
+import { shortenPath } from './support/files.js';
 import { flagOption, positiveNumberOption, textOption } from './support/options.js';
 import { printLines, printJson, printMessages } from './support/printing.js';
 import { startProgress } from './support/progress.js';
@@ -36,9 +38,12 @@ import { sha256 } from './support/sha256.js';
 import { Tokenizer } from './tokenizer/index.js';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+const PREDICT = join(ROOT, 'node_bridge', 'predict.js');
 /** Where the embedded texts are, below ROOT. */
 const TRAIN_FILE = 'artifacts/data/train.jsonl';
 const DEV_FILE = 'artifacts/data/dev.jsonl';
+/** How many of the dev texts that it got wrong training.html names. */
+const MAX_WRONG_TEXTS = 50;
 
 const DESCRIPTION = `Trains a classifier: texts → [CLS] … [SEP] → frozen encoder → head → softmax.
 
@@ -145,22 +150,25 @@ async function main(options) {
     dev_accuracy: evaluation.accuracy,
     dev_macro_f1: evaluation.macroF1,
   });
+  const metrics = computeMetrics(evaluation, labels, report.majority.label);
   const beside = {
     'training.html': renderTrainingPage({
-      ...{ name: bundle.contract.name, labels, history, bestEpoch, bestBy: settings.bestBy, evaluation, warnings },
-      accuracy: formatAccuracy(evaluation.accuracy, dev.count, report),
+      ...{ name: bundle.contract.name, trained: bundle.contract.trained, metrics, warnings },
+      ...{ history, bestEpoch, bestBy: settings.bestBy },
+      data: await describeData(problem),
+      settings: describeSettings(settings, options.classWeights, backend.name),
+      wrong: await locateWrongTexts(evaluation.decisions, dev, labels, MAX_WRONG_TEXTS),
     }),
     'log.jsonl': history.map((epoch) => `${JSON.stringify(epoch)}\n`).join(''),
   };
   await head.save(options.out, { ...details, golden, trained_with: { settings: settingsSum, data } }, beside);
   checkpoint.remove();
 
-  const next = buildPredictCommand(options.out, train.task);
+  const next = buildPredictCommand(PREDICT, options.out, train.task);
   const text = formatResult({
     evaluation,
     labels,
-    devCount: dev.count,
-    report,
+    metrics,
     bestEpoch,
     bestBy: settings.bestBy,
     out: options.out,
@@ -208,7 +216,7 @@ function createOtherTrainingError(out) {
  * @param {Values} options
  */
 async function reportFinished({ golden: _, files: __, ...details }, { out, json }) {
-  const next = buildPredictCommand(out, details.task);
+  const next = buildPredictCommand(PREDICT, out, details.task);
   const text = [
     `${shortenPath(out)} is trained already, with these settings on these texts (dev accuracy ${formatPercent(details.dev_accuracy)}); ` +
       '--force trains it again; next:',
@@ -289,17 +297,4 @@ function stopOnInterrupt() {
     printMessages('stopped; what is finished is saved, and the same command goes on from there');
     process.exit(130);
   });
-}
-
-/** @param {string} out @param {string} task */
-function buildPredictCommand(out, task) {
-  const script = `node ${quoteForShell(shortenPath(join(ROOT, 'node_bridge', 'predict.js')))} --model ${quoteForShell(shortenPath(out))}`;
-  return task === 'pair'
-    ? `echo '{"sentence1": "这本书很好", "sentence2": "这本书不错"}' | ${script} --jsonl`
-    : `echo 这本书很好 | ${script}`;
-}
-
-/** Quotes a word for a shell. @param {string} word */
-function quoteForShell(word) {
-  return /^[\w./~+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

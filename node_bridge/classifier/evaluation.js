@@ -1,5 +1,6 @@
 /** Measures how good a head is on labelled texts. */
 import { toPrintable } from '../support/printable.js';
+import { alignColumns } from '../support/text_table.js';
 
 /** Keras clips probabilities at this value: 0 costs 16.1, not Infinity. */
 const EPSILON = 1e-7;
@@ -15,6 +16,7 @@ const Z = 1.959963984540054;
  * @property {number} accuracy
  * @property {number} macroF1 mean of the labels' F1
  * @property {ConfusionCounts} confusion
+ * @property {Decisions} decisions
  */
 
 /**
@@ -26,20 +28,60 @@ const Z = 1.959963984540054;
  * @typedef {import('./feature_sets.js').FeatureSet} FeatureSet
  */
 export async function evaluate(head, features, targets) {
-  const predictions = new Int32Array(features.count);
+  const decisions = new Decisions(head.labels.length, features.count);
   const size = Math.max(1, Math.min(BATCH_TEXTS, Math.floor(MAX_PROBABILITIES / head.labels.length)));
-  let loss = 0;
   for (let from = 0; from < features.count; from += size) {
     const rows = await head.probabilitiesOf(sliceFeatures(features, from, size));
-    rows.forEach((row, i) => {
-      predictions[from + i] = findMostProbable(row);
-      loss -= Math.log(Math.max(row[targets[from + i]], EPSILON));
-    });
+    rows.forEach((row, i) => decisions.add(row, targets[from + i]));
   }
-  const confusion = new ConfusionCounts(targets, predictions, head.labels.length);
-  const right = confusion.right.reduce((sum, count) => sum + count, 0);
-  const { count } = features;
-  return { loss: loss / count, accuracy: right / count, macroF1: computeMacroF1(confusion), confusion };
+  return decisions.summarize();
+}
+
+/** What was decided for each text, in its order: 16 bytes a text, however many labels there are. */
+export class Decisions {
+  #loss = 0;
+
+  /**
+   * @param {number} labels how many there are
+   * @param {number} most how many texts may come
+   */
+  constructor(labels, most) {
+    this.labels = labels;
+    /** How many texts have come. */
+    this.count = 0;
+    /** For each text the index of its true label, the index of the label that was chosen, and the probability of that one. */
+    this.targets = new Int32Array(most);
+    this.predictions = new Int32Array(most);
+    this.confidences = new Float32Array(most);
+    /** For each text the probability of the second label, which decides everything where there are two. */
+    this.seconds = new Float32Array(most);
+  }
+
+  /** Adds the next text. @param {Float32Array} row the probability of each label @param {number} target index of the true label */
+  add(row, target) {
+    const predicted = findMostProbable(row);
+    this.targets[this.count] = target;
+    this.predictions[this.count] = predicted;
+    this.confidences[this.count] = row[predicted];
+    this.seconds[this.count] = row[1];
+    this.#loss -= Math.log(Math.max(row[target], EPSILON));
+    this.count += 1;
+  }
+
+  /** The figures of all texts together. @returns {Evaluation} */
+  summarize() {
+    const { labels, count } = this;
+    const [targets, predictions] = [this.targets, this.predictions].map((all) => all.subarray(0, count));
+    const confusion = new ConfusionCounts(targets, predictions, labels);
+    const right = confusion.right.reduce((sum, one) => sum + one, 0);
+    return {
+      loss: this.#loss / count,
+      accuracy: right / count,
+      macroF1: computeMacroF1(confusion),
+      confusion,
+      decisions: this,
+    };
+  }
 }
 
 /**
@@ -99,7 +141,7 @@ function sliceFeatures({ count, hidden, positions, copy }, from, size) {
   };
 }
 
-// Which labels were confused: counts, and a table whose columns stay aligned with Chinese labels.
+// Which labels were confused: counts, and a table of them.
 
 /** More columns, or a longer label, do not fit a terminal. */
 const MAX_COLUMNS = 12;
@@ -160,8 +202,7 @@ export function formatConfusion(confusion, labels) {
   if (labels.length > MAX_COLUMNS || confusion.matrix === undefined) return formatCommonConfusions(confusion, labels);
   const shown = labels.map((label) => toPrintable(label, MAX_LABEL_LENGTH));
   const cells = [['true \\ predicted', ...shown], ...confusion.matrix.map((row, i) => [shown[i], ...row.map(String)])];
-  const widths = cells[0].map((_, column) => Math.max(...cells.map((row) => displayWidth(row[column]))));
-  return cells.map((row) => row.map((cell, i) => padCell(cell, widths[i], i === 0)).join('  '));
+  return alignColumns(cells);
 }
 
 /** The commonest confusions, if there are too many labels for a table. @param {ConfusionCounts} confusion @param {string[]} labels */
@@ -175,25 +216,4 @@ function formatCommonConfusions({ pairs }, labels) {
     `${labels.length} labels; the commonest confusions (all of them with --json):`,
     ...wrong.map(({ count, truth, predicted }) => `${count}  ${name(truth)} taken for ${name(predicted)}`),
   ];
-}
-
-/** @param {string} cell @param {number} width @param {boolean} left */
-function padCell(cell, width, left) {
-  const spaces = ' '.repeat(width - displayWidth(cell));
-  return left ? cell + spaces : spaces + cell;
-}
-
-/** East Asian wide and full-width characters, and emoji, take two columns. */
-const WIDE =
-  /[\u1100-\u115F\u2E80-\u303E\u3041-\uA4CF\uAC00-\uD7A3\uF900-\uFAFF\uFE30-\uFE6F\uFF01-\uFF60\uFFE0-\uFFE6\u{1F300}-\u{1FAFF}\u{20000}-\u{3FFFD}]/u;
-
-/**
- * How many columns a text has in a terminal.
- *
- * @param {string} text
- */
-export function displayWidth(text) {
-  let width = 0;
-  for (const character of text) width += /\p{M}/u.test(character) ? 0 : WIDE.test(character) ? 2 : 1;
-  return width;
 }

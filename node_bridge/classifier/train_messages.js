@@ -1,7 +1,8 @@
 /** The messages of train.js: at the start, after each epoch, and at the end. */
-import { relative, resolve } from 'node:path';
-
+import { shortenPath } from '../support/files.js';
 import { formatConfusion, wilsonInterval95 } from './evaluation.js';
+import { formatAccuracy, formatPercent } from './evaluation_messages.js';
+import { summarizeConfusion } from './metrics.js';
 
 /**
  * @typedef {import('../bundle/bundle.js').Bundle} Bundle
@@ -33,34 +34,19 @@ export function formatEpoch({ loss, accuracy, devLoss, devAccuracy, devMacroF1 }
 }
 
 /**
- * @param {{evaluation: Evaluation, labels: string[], devCount: number, report: DataReport,
+ * @param {{evaluation: Evaluation, labels: string[], metrics: import('./metrics.js').Metrics,
  *   bestEpoch: number, bestBy: string, out: string, next: string}} result
  */
-export function formatResult({ evaluation, labels, devCount, report, bestEpoch, bestBy, out, next }) {
+export function formatResult({ evaluation, labels, metrics, bestEpoch, bestBy, out, next }) {
   return [
     '',
     ...formatConfusion(evaluation.confusion, labels),
     '',
-    `dev ${formatAccuracy(evaluation.accuracy, devCount, report)}`,
+    `dev ${formatAccuracy(metrics)}`,
     `macro-F1 ${formatPercent(evaluation.macroF1)}; epoch ${bestEpoch} is the best by ${bestBy}; ` +
       `saved in ${shortenPath(out)} with training.html; next:`,
     `  ${next}`,
   ];
-}
-
-/**
- * The accuracy with its interval and the majority baseline, since alone it means little.
- *
- * @param {number} accuracy
- * @param {number} devCount
- * @param {DataReport} report
- */
-export function formatAccuracy(accuracy, devCount, { majority }) {
-  const [low, high] = wilsonInterval95(accuracy, devCount).map((share) => (100 * share).toFixed(1));
-  return (
-    `accuracy ${formatPercent(accuracy)} (95 % interval ${low} to ${high} %; ` +
-    `majority baseline ${formatPercent(majority.dev_accuracy)}, always ${JSON.stringify(majority.label)})`
-  );
 }
 
 /**
@@ -89,23 +75,25 @@ export function buildSummary({ details, bundle, problem: { train, dev, labels },
     dev_loss: evaluation.loss,
     dev_accuracy_interval: wilsonInterval95(evaluation.accuracy, dev.count),
     majority_accuracy: report.majority.dev_accuracy,
-    ...summarizeConfusion(evaluation),
+    ...summarizeConfusion(evaluation.confusion),
   };
 }
 
-/** The whole matrix, or with very many labels the pairs that occur. @param {Evaluation} evaluation */
-function summarizeConfusion({ confusion }) {
-  const { matrix, pairs } = confusion;
-  return matrix === undefined ? { confusion_pairs: pairs } : { confusion: matrix };
+/**
+ * The command that tries the classifier, as a person would type it here.
+ *
+ * @param {string} program
+ * @param {string} out the directory of the classifier
+ * @param {string} task
+ */
+export function buildPredictCommand(program, out, task) {
+  const script = `node ${quoteForShell(shortenPath(program))} --model ${quoteForShell(shortenPath(out))}`;
+  return task === 'pair'
+    ? `echo '{"sentence1": "这本书很好", "sentence2": "这本书不错"}' | ${script} --jsonl`
+    : `echo 这本书很好 | ${script}`;
 }
 
-/** @param {number} share */
-export function formatPercent(share) {
-  return `${(100 * share).toFixed(1)} %`;
-}
-
-/** A path as the user would type it here. @param {string} path */
-export function shortenPath(path) {
-  const near = relative('', path);
-  return near === '' || near.startsWith('..') ? resolve(path) : near;
+/** Quotes a word for a shell. @param {string} word */
+function quoteForShell(word) {
+  return /^[\w./~+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -1,7 +1,14 @@
 /** The options of train.js that decide the result, and the settings that they give with a bundle. */
 import { listFirst } from '../data/dataset.js';
 import { UserError } from '../support/errors.js';
-import { choiceOption, customOption, parseWholeNumber, positiveNumberOption, wholeNumberOption } from '../support/options.js';
+import {
+  choiceOption,
+  customOption,
+  parseWholeNumber,
+  positiveNumberOption,
+  toTypedName,
+  wholeNumberOption,
+} from '../support/options.js';
 import { MIN_LENGTH } from '../tokenizer/truncate.js';
 import { DEFAULTS } from './defaults.js';
 import { SCHEDULES } from './fitting.js';
@@ -86,6 +93,24 @@ export function buildSettings(values, bundle) {
     ...{ head, epochs, patience, batchSize, seed, maxLength, learningRate, schedule, bestBy, workers, split },
     layout: { encoding, columns, hasHeader: !noHeader },
   };
+}
+
+/**
+ * The settings as the page of the training shows them, by the names of their options.
+ *
+ * @param {ParsedSettings} settings
+ * @param {string} classWeights as they were typed
+ * @param {string} backend
+ * @returns {[string, string][]}
+ */
+export function describeSettings({ layout: _, workers: __, split, patience, ...decides }, classWeights, backend) {
+  const shown = {
+    ...decides,
+    patience: patience === Infinity ? 'never' : patience,
+    ...(split === undefined ? {} : { split }),
+    ...{ classWeights, backend },
+  };
+  return Object.entries(shown).map(([key, value]) => [toTypedName(key), String(value)]);
 }
 
 /**

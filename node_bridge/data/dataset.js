@@ -3,11 +3,11 @@
  * key and the label of each text are in memory, 20 bytes per text. The texts are read again when they
  * are needed.
  */
-import { withLocation, UserError } from '../support/errors.js';
+import { UserError } from '../support/errors.js';
 import { IntList } from '../support/int_list.js';
-import { readDataRows } from './rows.js';
+import { readExamples } from './examples.js';
 import { pickStratifiedPart } from './stratify.js';
-import { taskOf, readTextFields } from './text.js';
+import { taskOf } from './text.js';
 import { KEY_WORDS, computeTextKey } from './text_keys.js';
 
 /**
@@ -33,10 +33,22 @@ const MAX_LABELS = 10_000;
  * @property {Uint8Array} [isIn] for each example of the file, 1 if it is in this set; by default all
  *   are
  *
+ * @typedef {object} UnknownLabel what an error says of a label that is unknown
+ * @property {string} where it was not found
+ * @property {string} texts what the texts are called that have it
+ * @property {string} remedy
+ *
  * @typedef {object} ReadCallbacks
  * @property {(line: string) => void} [onColumns] receives a message about the columns, see rows.js
  * @property {(text: Text) => void} [onText] receives each text
  */
+
+/** @type {UnknownLabel} */
+const UNKNOWN_IN_DEV = {
+  where: 'in no training text',
+  texts: 'dev texts',
+  remedy: 'put texts of it into the training data, take it out of the dev data, or give all as --train with --split',
+};
 
 /**
  * What the feature cache needs: how many texts there are, the key of each, and the texts.
@@ -193,10 +205,11 @@ export class Dataset {
    * For each example the index of its label in `labels`.
    *
    * @param {string[]} labels
+   * @param {UnknownLabel} [unknownLabel] what an error says of a label that is in none of them
    * @returns {Int32Array} int32[examples]
-   * @throws {UserError} `labels` lacks a label of the examples
+   * @throws {UserError} `labels` lacks a label of the examples; names the first line that has it
    */
-  targets(labels) {
+  targets(labels, { where, texts, remedy } = UNKNOWN_IN_DEV) {
     const labelIndices = new Map(labels.map((label, index) => [label, index]));
     const counts = this.labelCounts;
     const unknown = this.names.findIndex(({ name }, i) => counts[i] > 0 && !labelIndices.has(name));
@@ -204,9 +217,8 @@ export class Dataset {
       const { name, line } = this.names[unknown];
       const others = this.names.filter((other, i) => i !== unknown && counts[i] > 0 && !labelIndices.has(other.name)).length;
       throw new UserError(
-        `${this.path}:${line}: the label ${JSON.stringify(name)} is in no training text (dev texts that have it: ${counts[unknown]}; ` +
-          `other such labels: ${others}), expected one of ${listFirst(labels)}; put texts of it into the training data, take it ` +
-          'out of the dev data, or give all as --train with --split',
+        `${this.path}:${line}: the label ${JSON.stringify(name)} is ${where} (${texts} that have it: ${counts[unknown]}; ` +
+          `other such labels: ${others}), expected one of ${listFirst(labels)}; ${remedy}`,
       );
     }
     const targets = this.names.map(({ name }) => labelIndices.get(name) ?? -1);
@@ -268,44 +280,4 @@ export function listLabels({ path, names, labelCounts }) {
     throw new UserError(`${path} has one label only, ${JSON.stringify(labels[0])}; a classifier needs two or more`);
   }
   return labels.every((label) => /^-?\d+$/.test(label)) ? labels.sort((a, b) => Number(a) - Number(b)) : labels;
-}
-
-// Reading examples. A text is `text`, or a pair `sentence1` and `sentence2`; `label` is a string or
-// an integer, and 1 and "1" are the same label.
-
-/** What programs write for a missing label. */
-const MISSING = /^(nan|null|<na>|#n\/a)$/i;
-
-/**
- * @typedef {Text & {label: string, written: string, line: number}} Example `written` is the label as
- *   the file has it
- */
-
-/**
- * Reads one example after another; never more than one line is in memory.
- *
- * @param {string} path
- * @param {import('./rows.js').FileLayout} [layout]
- * @param {(line: string) => void} [onColumns] receives a message about the columns, see rows.js
- * @returns {AsyncGenerator<Example>}
- * @throws {UserError} broken JSON, a missing text or label, or invalid bytes; names the line
- */
-export async function* readExamples(path, layout, onColumns) {
-  for await (const { fields, line } of readDataRows(path, layout, onColumns)) {
-    yield withLocation(`${path}:${line}`, () => ({ ...readTextFields(fields), ...readLabel(fields), line }));
-  }
-}
-
-/**
- * Reads a label. White space around it is removed, and `1.0` becomes `1`: pandas writes integers so if
- * any value of the column is missing. In JSON, 1.0 is 1 already.
- *
- * @param {Record<string, unknown>} fields
- */
-function readLabel({ label: value }) {
-  const written = typeof value === 'string' || Number.isSafeInteger(value) ? String(value) : '';
-  const label = written.trim().replace(/^(-?\d+)\.0+$/, '$1');
-  if (label !== '' && !MISSING.test(label)) return { label, written };
-  const got = value === undefined ? 'no `label`' : `label ${JSON.stringify(value)}`;
-  throw new UserError(`got ${got}, expected a string or an integer in \`label\``);
 }

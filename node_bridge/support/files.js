@@ -16,7 +16,7 @@ import {
   statSync,
   writeSync,
 } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { dirname, relative, resolve } from 'node:path';
 
 import { UserError } from './errors.js';
 
@@ -90,6 +90,12 @@ export function readAll(file, bytes, position) {
  */
 export function streamInput(path) {
   return createReadStream(path, { fd: openInput(path), start: 0 });
+}
+
+/** A path as the user would type it here. @param {string} path */
+export function shortenPath(path) {
+  const near = relative('', path);
+  return near === '' || near.startsWith('..') ? resolve(path) : near;
 }
 
 // Writing: a file appears whole or not at all.

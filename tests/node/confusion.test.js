@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { ConfusionCounts, displayWidth, formatConfusion } from '../../node_bridge/classifier/evaluation.js';
+import { ConfusionCounts, formatConfusion } from '../../node_bridge/classifier/evaluation.js';
+import { displayWidth } from '../../node_bridge/support/text_table.js';
 
 test('rows are true labels, columns are predicted labels', () => {
   assert.deepEqual(new ConfusionCounts([0, 0, 1, 1, 1], [0, 1, 1, 1, 0], 2).matrix, [

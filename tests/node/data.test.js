@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import { Dataset, listLabels, readExamples } from '../../node_bridge/data/dataset.js';
+import { Dataset, listLabels } from '../../node_bridge/data/dataset.js';
+import { readExamples } from '../../node_bridge/data/examples.js';
 import { UserError } from '../../node_bridge/support/errors.js';
 
 const DIR = mkdtempSync(join(tmpdir(), 'data-'));

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { readExamples } from '../../node_bridge/data/dataset.js';
+import { readExamples } from '../../node_bridge/data/examples.js';
 import { parseEncoding } from '../../node_bridge/data/encodings.js';
 import { readLines } from '../../node_bridge/data/lines.js';
 import { UserError } from '../../node_bridge/support/errors.js';

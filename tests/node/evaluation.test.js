@@ -11,13 +11,28 @@ test('cross-entropy, accuracy, and the most probable label', async () => {
     [1, 0, 0],
   ].map((row) => Float32Array.from(row));
   const head = { labels: ['a', 'b', 'c'], probabilitiesOf: async () => rows };
-  const { loss, accuracy, confusion } = await evaluate(head, featuresInMemory(rows, 3), Int32Array.of(0, 2, 1));
+  const { loss, accuracy, confusion, decisions } = await evaluate(head, featuresInMemory(rows, 3), Int32Array.of(0, 2, 1));
   assert.deepEqual(confusion.matrix, [
     [1, 0, 0],
     [1, 0, 0],
     [0, 1, 0],
   ]);
   assert.equal(accuracy, 1 / 3);
+  const { targets, predictions, confidences, seconds } = decisions;
+  assert.deepEqual(
+    [targets, predictions].map((all) => Array.from(all)),
+    [
+      [0, 2, 1],
+      [0, 1, 0],
+    ],
+  );
+  assert.deepEqual(
+    [confidences, seconds].map((all) => Array.from(all)),
+    [
+      [0.5, 0.75, 1],
+      [0.25, 0.75, 0],
+    ],
+  );
   assert(Math.abs(loss - (Math.log(2) + Math.log(4) + 7 * Math.log(10)) / 3) < 1e-9);
 });
 

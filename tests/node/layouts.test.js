@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 
 import { parseColumns } from '../../node_bridge/data/columns.js';
-import { readExamples } from '../../node_bridge/data/dataset.js';
+import { readExamples } from '../../node_bridge/data/examples.js';
 import { UserError } from '../../node_bridge/support/errors.js';
 
 const DIR = mkdtempSync(join(tmpdir(), 'layouts-'));

@@ -7,7 +7,8 @@ import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { ConfusionCounts } from '../../node_bridge/classifier/evaluation.js';
+import { Decisions } from '../../node_bridge/classifier/evaluation.js';
+import { computeMetrics } from '../../node_bridge/classifier/metrics.js';
 import { renderTrainingPage } from '../../node_bridge/classifier/training_page.js';
 import { CheckFailed, describeFailure, EnvironmentProblem, UserError } from '../../node_bridge/support/errors.js';
 import { toJsonLine, toPrintable, toPrintableLine } from '../../node_bridge/support/printable.js';
@@ -228,18 +229,26 @@ test('hostile options give one line', () => {
 
 test('labels in training.html are escaped', () => {
   const labels = ['<script>alert(1)</script>', '"><img src=x>', '\u202e</details>', '&amp;'];
+  const decisions = new Decisions(4, 4);
+  for (const label of [0, 1, 2, 3])
+    decisions.add(
+      Float32Array.from(labels, (_, i) => Number(i === label)),
+      label,
+    );
   const page = renderTrainingPage({
     name: '</title><script>',
-    labels,
+    trained: false,
     history: [
       { epoch: 1, loss: 1, accuracy: 1, devLoss: 1, devAccuracy: 1, devMacroF1: 1, learningRate: 1, seconds: 1, tensors: 1 },
     ],
     bestEpoch: 1,
-    bestBy: 'accuracy',
-    evaluation: { loss: 1, accuracy: 1, macroF1: 1, confusion: new ConfusionCounts([0, 1, 2, 3], [0, 1, 2, 3], 4) },
-    accuracy: '<b>',
+    bestBy: '<b>',
+    data: [['<img>', '"><img src=x>']],
+    settings: [['<script>', '</table><script>']],
+    metrics: computeMetrics(decisions.summarize(), labels),
+    wrong: [{ line: 3, label: labels[0], predicted: labels[1], probability: 0.5, text: '</td><script>\u202e' }],
     warnings: ['</ul><script>'],
   });
-  assert.doesNotMatch(page, /<script|<img|<b>|\u202e|<\/details/);
+  assert.doesNotMatch(page, /<script|<img|by <b>|\u202e|<\/details/);
   assert.match(page, /&lt;script&gt;alert\(1\)/);
 });

@@ -1,0 +1,40 @@
+/** The texts that a classifier labels wrongly, the most confident ones first. */
+
+/**
+ * @typedef {object} Wrong
+ * @property {number} line in the data file
+ * @property {string} label the true one
+ * @property {string} predicted
+ * @property {number} probability of the predicted label
+ *
+ * @typedef {Wrong & import('../data/text.js').NamedText} WrongText without a text where it must not be kept
+ */
+
+/** The order of wrong texts: by confidence, and of equal ones by line. @param {Wrong} one @param {Wrong} other */
+export function compareWrong(one, other) {
+  return other.probability - one.probability || one.line - other.line;
+}
+
+/**
+ * The most confident of the wrong texts by their lines, without the texts: the page of a training is
+ * published with the classifier, which holds none of its texts.
+ *
+ * @param {import('./evaluation.js').Decisions} decisions of the examples of `dataset`
+ * @param {import('../data/dataset.js').Dataset} dataset
+ * @param {string[]} labels
+ * @param {number} most
+ * @returns {Promise<Wrong[]>}
+ */
+export async function locateWrongTexts({ count, targets, predictions, confidences }, dataset, labels, most) {
+  const examples = Array.from({ length: count }, (_, i) => i)
+    .filter((i) => targets[i] !== predictions[i])
+    .sort((a, b) => confidences[b] - confidences[a] || a - b)
+    .slice(0, most);
+  const lines = await dataset.linesOf(examples);
+  return examples.map((i, rank) => ({
+    line: lines[rank],
+    label: labels[targets[i]],
+    predicted: labels[predictions[i]],
+    probability: confidences[i],
+  }));
+}

@@ -11,6 +11,7 @@ import { Dataset } from './data/dataset.js';
 import { backendOption, workersOption } from './model_options.js';
 import { columnsOption, encodingOption, jsonOption, signatureOption } from './shared_options.js';
 import { runCommand } from './support/command_line.js';
+import { UserError } from './support/errors.js';
 import { shortenPath } from './support/files.js';
 import { flagOption, requiredOption, textOption } from './support/options.js';
 import { printJson, printLines, printMessages } from './support/printing.js';
@@ -28,7 +29,10 @@ confusion, calibration, the threshold where there are two labels, and the texts 
 `;
 
 const OPTIONS = {
-  model: requiredOption({ value: 'DIR', help: 'the classifier, a directory that train.js wrote' }),
+  model: requiredOption({
+    value: 'DIR',
+    help: 'the classifier: a directory that train.js wrote, or a bundle that classifies by itself',
+  }),
   data: requiredOption({
     value: 'FILE',
     help: 'texts with labels: JSON lines, a JSON array, or a table with a header, as train.js takes them',
@@ -56,6 +60,9 @@ async function main({ model, data, out, json, bundle, backend, workers = availab
   if (out !== undefined) assertEvaluationDirectory(out);
   const layout = { encoding: options.encoding, columns: options.columns, hasHeader: !options.noHeader };
   const classifier = await Classifier.load(model, { bundle, backend, workers, trustedKeys: options.requireSignature });
+  if (classifier.problemType !== 'single_label') {
+    throw new UserError(`${model} decides ${classifier.problemType}; evaluate.js measures classifiers of single_label`);
+  }
   const dataset = await Dataset.read(data, layout, { onColumns: printMessages });
   printMessages(classifier.notice, `${dataset.count} texts (${dataset.task}) of ${shortenPath(data)}`);
   const { metrics, confusion, wrong } = await evaluateWithProgress(classifier, dataset);

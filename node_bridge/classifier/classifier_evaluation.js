@@ -16,7 +16,7 @@ const LARGEST_BATCH = 1024;
  * @typedef {object} Labeller the part of a Classifier that is needed
  * @property {string[]} labels
  * @property {import('../data/text.js').Task | undefined} task
- * @property {(texts: import('../data/text.js').GivenText[]) => Promise<import('./prediction.js').Prediction[]>} predict
+ * @property {(texts: import('../data/text.js').GivenText[]) => Promise<import('./decisions/answers.js').Prediction[]>} predict
  *
  * @typedef {object} ClassifierEvaluation
  * @property {import('./metrics.js').Metrics} metrics

@@ -6,6 +6,7 @@ reads it there and writes the same entry into `bundle.json`, under `classifier`.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -79,8 +80,8 @@ def check_classifier(classifier: ClassifierContract, where: str, advice: str) ->
     """
     labels = classifier.labels
     # The schema says the same two things, in lines that quote all labels.
-    twice = next((label for i, label in enumerate(labels) if label in labels[:i]), None)
-    if twice is not None:
+    if len(set(labels)) < len(labels):
+        twice = Counter(labels).most_common(1)[0][0]
         raise UserError(f"{where}: got the label {twice!r} twice, expected each once; {advice}")
     if len(labels) < 2 and classifier.task in ("single_label", "token_labels"):
         raise UserError(

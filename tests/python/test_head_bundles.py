@@ -10,6 +10,8 @@ import tf_keras
 from safetensors.numpy import load_file
 
 from export.__main__ import main
+from export.bundle import TensorSpec
+from export.graph.endpoints import describe_outputs
 from export.inspection import inspect_model
 from tests.python import zoo
 from tests.python.publishers import erf_gelu
@@ -151,6 +153,14 @@ def test_inspect_says_how_to_name_scores(
     assert main(["inspect", str(model)]) == 0
     said = capsys.readouterr().out
     assert "\ndecides: nothing says what logits and probs mean; give --task single-l" in said
+
+
+def test_scores_of_tokens_are_not_taken_for_the_sequence_output() -> None:
+    vectors = TensorSpec("hidden", "hidden", "float32", ["batch", "sequence", 4])
+    scores = TensorSpec("tags", "logits", "float32", ["batch", "sequence", 3])
+    line, notice = describe_outputs([vectors, scores])
+    assert line.endswith("tags float32[batch, sequence, 3] is logits")
+    assert "export again with --output sequence_output=hidden; " in notice
 
 
 def test_a_damaged_file_of_the_task_stops_the_export(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export import inspection
+from export.classifier_task import TASKS, shown_task
 from export.confined.confinement import STEP_SECONDS, Limits
 from export.source import catalog, download, hub, signature_choice
 from support.command_line import OptionParser, command
@@ -18,6 +19,7 @@ from support.errors import UserError
 from support.printing import say
 
 if TYPE_CHECKING:
+    from export.classifier_choice import ClassifierChoice
     from export.tokenizer_choice import TokenizerChoice
 
 EXAMPLE = """examples:
@@ -25,6 +27,7 @@ EXAMPLE = """examples:
   python -m export model ./albert_tiny --vocab vocab.txt --tokenizer tf-text --out ./bundle
   python -m export model ./albert_tiny --tokenizer-model ./bert_tokenizer_chinese --out ./bundle
   python -m export model ./my_bert --tokenizer-python ~/venv/bin/python --out ./bundle
+  python -m export model ./my_keras --task single-label --labels labels.txt --out ./bundle
   python -m export vocab vocab.txt --tokenizer bert --uncased --out ./tokenizer_bundle
   python -m export catalog
   python -m export inspect ./albert_tiny.tar.gz
@@ -80,6 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="with a copy of the SavedModel, for native TensorFlow in Node",
     )
     _add_tokenizer_options(model)
+    _add_classifier_options(model)
     _add_sign_option(model)
     _add_limit_options(model)
     model.set_defaults(run=run_model)
@@ -116,7 +120,9 @@ def _add_build_command(commands: argparse._SubParsersAction[OptionParser]) -> No
         help="a checkpoint → a SavedModel",
         description="Makes a hub SavedModel of a checkpoint of BERT, ALBERT or ELECTRA: TF1 in the "
         "publishers' names, or a Hugging Face directory with model.safetensors. A directory of "
-        "sentence-transformers (modules.json) gives sentence_embedding as a third output.",
+        "sentence-transformers (modules.json) gives sentence_embedding as a third output, and a "
+        "fine-tuned classifier (*ForSequenceClassification, *ForTokenClassification, or that of "
+        "Google's run_classifier.py) logits, with its task and its labels.",
         epilog=BUILD_EXAMPLE,
     )
     build.add_argument("checkpoint", type=Path, help="a directory, or the checkpoint's prefix")
@@ -165,6 +171,48 @@ def _add_tokenizer_options(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also replace a bundle at --out that was made from something else: a model of another "
         "name, another vocab or another tokenizer",
+    )
+
+
+def _add_classifier_options(command: argparse.ArgumentParser) -> None:
+    """Adds the options that say what a model with a head decides."""
+    group = command.add_argument_group(
+        "what a model decides whose output is logits or probabilities",
+        "default: what `build` carried over from the checkpoint, else nothing",
+    )
+    group.add_argument(
+        "--task",
+        choices=[shown_task(task) for task in TASKS],
+        help="one label a text, any number of labels a text, numbers, or a label for each token",
+    )
+    group.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="their names, a label a line in the order of the scores; default: the model's own, "
+        "else the numbers from 0",
+    )
+    group.add_argument(
+        "--threshold",
+        type=_share,
+        metavar="X",
+        help="of multi-label: the least probability of a label that is given (default 0.5)",
+    )
+
+
+def _classifier_from_options(options: argparse.Namespace) -> ClassifierChoice:
+    """Returns the choice that the options of `_add_classifier_options` make.
+
+    Raises:
+        UserError: see `read_labels`.
+    """
+    from export.classifier_choice import ClassifierChoice, read_labels
+
+    return ClassifierChoice(
+        task=options.task and options.task.replace("-", "_"),
+        labels=None if options.labels is None else read_labels(options.labels),
+        threshold=options.threshold,
+        labels_file="" if options.labels is None else str(options.labels),
     )
 
 
@@ -256,6 +304,17 @@ def _positive_integer(text: str) -> int:
     return int(text)
 
 
+def _share(text: str) -> float:
+    """Parses an argument from 0 to 1."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text}")
+    return share
+
+
 def _run_embedded(options: argparse.Namespace) -> None:
     """Runs `python -m export`."""
     from export.demo import DemoSizes, export_embedded
@@ -274,6 +333,7 @@ def run_model(options: argparse.Namespace) -> None:
         force=options.force,
         sha256=options.sha256,
         asked=signature_choice.asked_from_options(options),
+        classifier=_classifier_from_options(options),
         with_saved_model=options.with_saved_model,
         replace=options.replace,
         limits=_limits_from_options(options),

@@ -5,8 +5,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.checkpoints import Checkpoint, load_encoder, load_head, loading, open_checkpoint
+from export.checkpoints import (
+    Checkpoint,
+    load_classifier,
+    load_encoder,
+    load_head,
+    loading,
+    open_checkpoint,
+)
 from export.checkpoints.sentence_transformers import read_sentence_model, write_max_length
+from export.classifier_task import describe_classifier, write_task
 from export.output_directory import atomic_directory, refuse_foreign, refuse_overlap
 from export.tokenizer import facts
 from export.tokenizer.vocab import Vocab, compare_sizes, read_vocab, vocab_bytes
@@ -50,6 +58,10 @@ def build_saved_model(
         # The encoder, its config and its vocab may lie in a folder of their own.
         request = replace(request, checkpoint=sentence.encoder)
     checkpoint = open_checkpoint(request.checkpoint, request.config, request.layers)
+    if checkpoint.classifier is not None and (sentence or request.contract == "tokens"):
+        what = "a sentence embedding" if sentence else "--contract tokens"
+        say(f"{what} has no place for the checkpoint's classifier: its head is left out")
+        checkpoint = replace(checkpoint, classifier=None)
     config = checkpoint.config
     vocab = _read_needed_vocab(request, config.vocab_size, say)
     say(
@@ -73,7 +85,10 @@ def build_saved_model(
             if sentence.max_length is not None:
                 write_max_length(directory, sentence.max_length)
         else:
-            save_encoder(encoder, directory)
+            save_encoder(load_classifier(checkpoint, encoder) or encoder, directory)
+            if checkpoint.classifier is not None:
+                write_task(directory, checkpoint.classifier.decides)
+                say(f"the head decides: {describe_classifier(checkpoint.classifier.decides)}")
         _write_tokenizer_files(request, directory, say)
     for line in loading.describe_unused(checkpoint.variables):
         say(line)

@@ -25,9 +25,9 @@ DEFAULT_MAX_LENGTH = 512
 class TensorSpec:
     """One input or output: its name in the signature, its meaning, its dtype and its shape.
 
-    `role` is `input_ids`, `attention_mask`, `token_type_ids`, `sequence_output` or
-    `pooled_output`, else the name itself. `shape` has `"batch"` and `"sequence"` for free axes,
-    and numbers for axes that the model fixes.
+    `role` is `input_ids`, `attention_mask`, `token_type_ids`, `sequence_output`, `pooled_output`,
+    `logits` or `probabilities`, else the name itself. `shape` has `"batch"` and `"sequence"` for
+    free axes, and numbers for axes that the model fixes.
     """
 
     name: str

@@ -32,7 +32,7 @@ def write_bundle(job: ExportJob, say: Any) -> None:
 
     Raises:
         UserError: see `load_source`, `TokenizerChoice.choose`, `replace_strings_by_ids`,
-            `rewrite`, `check_kernels` and `refuse_over_budget`.
+            `ClassifierChoice.choose`, `rewrite`, `check_kernels` and `refuse_over_budget`.
         CheckFailed: see `check_in_node`.
         EnvironmentProblem: see `check_in_node` and `make_reference`.
     """
@@ -90,6 +90,7 @@ def write_bundle(job: ExportJob, say: Any) -> None:
     )
     for line in endpoints.describe_outputs(outputs):
         say(line)
+    classifier = request.classifier.choose(outputs, verdict.classifier, say)
     visible = golden.visible_positions(cases, padding)
     own_answers = {}
     if halves:
@@ -152,6 +153,7 @@ def write_bundle(job: ExportJob, say: Any) -> None:
         taps=model_taps,
         signature={"name": verdict.signature, "tags": list(verdict.tags)},
         saved_model=vetted,
+        classifier=classifier,
     )
     checksums = golden.compute_checksums(directory, weights, contract)
     golden.write_golden_cases(cases, expected, rules, checksums, directory)

@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from export.bundle import ClassifierContract
+from export.classifier_choice import SAY_TASK
+from export.classifier_task import LOGITS, PROBABILITIES, describe_classifier
 from export.graph.verdict import Verdict, assess_model
 from export.source import hub, messages
 from export.source.call_graph import data_inputs
@@ -59,6 +62,12 @@ def _format_inspection(document: dict[str, Any]) -> str:
     if not document["vocabs"]:
         lines.append("vocab: none found")
     verdict = document["verdict"]
+    if verdict["classifier"] is not None:
+        decides = describe_classifier(ClassifierContract(**verdict["classifier"]))
+        lines.append(f"decides: {decides}")
+    scores = [n for n, r in verdict["outputs"].items() if r in (LOGITS, PROBABILITIES)]
+    if scores and verdict["classifier"] is None:
+        lines.append(f"decides: nothing says what {' and '.join(scores)} mean; give {SAY_TASK}")
     if verdict["exportable"]:
         can = "can" if verdict["certain"] else "may"
         lines.append(f"verdict: {can} be exported as {verdict['contract']}: {verdict['reason']}")

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from export import saved_model_copy
-from export.bundle import refuse_other_source, versions
+from export.bundle import ClassifierContract, TensorSpec, refuse_other_source, versions
+from export.classifier_choice import ClassifierChoice
 from export.confined import confinement
 from export.confined.confinement import Limits
 from export.graph.verdict import Verdict, require_exportable
@@ -28,8 +29,9 @@ class ExportRequest:
 
     `with_saved_model` puts a copy of the source into the bundle, for native TensorFlow in Node.
     `replace` allows the replacement of another source's bundle. `asked` has the user's choice of
-    graph, signature, inputs and outputs. `limits` apply to the process that loads the model.
-    `own`: the caller made the model itself, so this process may load it.
+    graph, signature, inputs and outputs, `classifier` that of what the model decides. `limits`
+    apply to the process that loads the model. `own`: the caller made the model itself, so this
+    process may load it.
     """
 
     handle: str
@@ -43,6 +45,7 @@ class ExportRequest:
     with_saved_model: bool = False
     replace: bool = False
     asked: AskedSignature = AskedSignature()
+    classifier: ClassifierChoice = ClassifierChoice()
     limits: Limits = Limits()
     own: bool = False
 
@@ -83,7 +86,7 @@ def export_model(request: ExportRequest, out: Path, say: Any = print) -> bool:
     this = {"provenance": provenance, "tokenizer": {}}
     refuse_other_source(out, this, f"the model {source_of['handle']}", request.replace)
     model_facts = facts.read_facts(saved_model)
-    if _is_current(out, provenance, request, model_facts):
+    if _is_current(out, provenance, request, model_facts, verdict.classifier):
         say(f"{out} is up to date")
         return False
 
@@ -108,6 +111,7 @@ def _is_current(
     provenance: dict[str, Any],
     request: ExportRequest,
     model_facts: facts.TokenizerFacts | None,
+    carried: ClassifierContract | None,
 ) -> bool:
     """Whether `out` is a complete bundle of the same source, options and versions.
 
@@ -116,17 +120,21 @@ def _is_current(
         provenance: the provenance of the new bundle.
         request: what to export.
         model_facts: what the model says about its tokenizer.
+        carried: what the model says that it decides.
     """
     choice = request.tokenizer
     spec = choice.spec_before_loading(request.handle, model_facts)
     try:
         document = read_bundle(out)
         tokenizer, made_by = document["tokenizer"], document["provenance"].pop("tokenizer")
+        outputs = [TensorSpec(**spec) for spec in document["outputs"]]
+        chosen = request.classifier.choose(outputs, carried, lambda line: None)
         same = (
             document["provenance"] == provenance
             and made_by == library_versions(tokenizer["algorithm"], choice.python)
             and document["architecture"] == request.architecture
             and document["weight_dtype"] == request.dtype
+            and document["classifier"] == (chosen and chosen.document())
             and saved_model_copy.has_saved_model(document["files"]) == request.with_saved_model
             and (
                 choice.model is not None

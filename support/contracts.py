@@ -95,18 +95,34 @@ def _read_document(path: Path, name: str, kind: str, how: str) -> dict[str, Any]
     """
     if not path.exists():
         raise UserError(f"{path.parent} is not {kind}: it has no {name}; {how}")
-    document = read_json(path, kind, _refuse_constant)
+    document = read_json(path, kind, refuse_constant)
     if not isinstance(document, dict) or document.get("format") != FORMATS[name]:
         raise UserError(f"{path} is not of the format {FORMATS[name]}; {how}")
     return document
 
 
-def _refuse_constant(name: str) -> float:
+def refuse_constant(name: str) -> float:
     """Refuses NaN and infinity: JSON has neither, but Python reads them."""
     raise ValueError(f"got {name}, expected a number")
 
 
-def _validate_document(schema: Schema, document: Any, path: Path, advice: str) -> None:
+def check_classifier(entry: Any, where: str, advice: str) -> None:
+    """Checks an entry `classifier` of a bundle's contract, wherever it is.
+
+    Args:
+        entry: the entry as `json` reads it.
+        where: the file or the option that it is from, for messages.
+        advice: how to fix it, for messages.
+
+    Raises:
+        UserError: it does not fit; see `_validate_document`.
+    """
+    _validate_document("bundle", entry, where, advice, part="classifier")
+
+
+def _validate_document(
+    schema: Schema, document: Any, path: Path | str, advice: str, part: str = ""
+) -> None:
     """Checks a document against its schema.
 
     Args:
@@ -114,13 +130,14 @@ def _validate_document(schema: Schema, document: Any, path: Path, advice: str) -
         document: the document as `json` reads it.
         path: its file, for messages.
         advice: how to fix it, for messages.
+        part: the definition in the schema that the document has to fit; "": the whole schema.
 
     Raises:
         UserError: it does not fit; the message has the JSON pointer of one problem.
     """
     from jsonschema.exceptions import best_match
 
-    error = best_match(schema_validator(schema).iter_errors(document))
+    error = best_match(schema_validator(schema, part).iter_errors(document))
     if error is not None:
         pointer = "/" + "/".join(str(part) for part in error.absolute_path)
         pointer, message = (
@@ -130,12 +147,14 @@ def _validate_document(schema: Schema, document: Any, path: Path, advice: str) -
 
 
 @cache
-def schema_validator(schema: Schema) -> Any:
-    """Returns the validator of a schema; checks the schema itself too."""
+def schema_validator(schema: Schema, part: str = "") -> Any:
+    """Returns the validator of a schema, or of a part of its definitions; checks the schema too."""
     from jsonschema import Draft202012Validator
 
     definition = json.loads((SCHEMAS / f"{schema}.schema.json").read_text(encoding="utf-8"))
     Draft202012Validator.check_schema(definition)
+    if part:
+        definition = {"$ref": f"#/$defs/{part}", "$defs": definition["$defs"]}
     return Draft202012Validator(definition)
 
 

@@ -182,7 +182,8 @@ def seeded_encoder(config: EncoderConfig, name: str, seed: int) -> Encoder:
 def save_encoder(model: tf_keras.Model, directory: Path) -> None:
     """Saves a SavedModel that `hub.load`, `KerasLayer` and `load_model` can all load.
 
-    `model` is an `Encoder` or a `SentenceEncoder`: its signature is its method `serve`.
+    `model` is an `Encoder`, alone or in a `SentenceEncoder` or an `EncoderWithHead`: its signature
+    is its method `serve`.
     """
     model.save(str(directory), save_format="tf", signatures={DEFAULT_SIGNATURE: model.serve})
 

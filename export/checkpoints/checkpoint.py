@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from export.bundle import ClassifierContract
 from export.checkpoints.naming import Naming
 from export.encoder_config import EncoderConfig
 from support.errors import UserError
@@ -80,10 +81,27 @@ class Variables:
 
 
 @dataclass(frozen=True)
+class ClassifierHead:
+    """The head of a fine-tuned classifier: dense layers on one of the encoder's outputs.
+
+    Attributes:
+        on: the encoder's output that it takes, `pooled_output` or `sequence_output`.
+        layers: the names of each layer's kernel, stored as [out, in], and bias. Between two layers
+            is GELU in the erf form.
+        decides: the task and its labels, one for each output of the last layer.
+    """
+
+    on: str
+    layers: tuple[tuple[str, str], ...]
+    decides: ClassifierContract
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """A checkpoint whose variables `load_encoder` reads later.
 
-    `config_file` is the file of the config, `notices` has messages for the user.
+    `config_file` is the file of the config, `notices` has messages for the user. `classifier` is
+    the head of a fine-tuned classifier, None if there is none that can be carried over.
     """
 
     config: EncoderConfig
@@ -91,6 +109,7 @@ class Checkpoint:
     variables: Variables
     config_file: str
     notices: list[str] = field(default_factory=list)
+    classifier: ClassifierHead | None = None
 
     @property
     def has_head(self) -> bool:
@@ -105,6 +124,8 @@ class Checkpoint:
 def keep_first_layers(checkpoint: Checkpoint, layers: int | None) -> Checkpoint:
     """Returns the checkpoint with only its first `layers` layers; None: with all.
 
+    A classifier's head is left out together with the layers that it was trained on.
+
     Raises:
         UserError: it has fewer.
     """
@@ -115,6 +136,9 @@ def keep_first_layers(checkpoint: Checkpoint, layers: int | None) -> Checkpoint:
     if not 1 <= layers <= there:
         raise UserError(f"--layers: got {layers}, expected 1 to {there}, the checkpoint's layers")
     groups = config.layer_groups[:layers]
-    return replace(
-        checkpoint, config=replace(config, num_hidden_layers=layers, layer_groups=groups)
-    )
+    config = replace(config, num_hidden_layers=layers, layer_groups=groups)
+    if checkpoint.classifier is None or layers == there:
+        return replace(checkpoint, config=config)
+    notice = f"--layers {layers}: the classifier's head is left out: it is for all {there} layers"
+    notices = [*checkpoint.notices, notice]
+    return replace(checkpoint, config=config, classifier=None, notices=notices)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from export.checkpoints.checkpoint import Checkpoint, Variables
 from export.checkpoints.config_json import check_config, huggingface_config
+from export.checkpoints.heads import add_huggingface_head
 from export.checkpoints.naming import HF_LEAVES, HF_OLD_LEAVES, Naming, huggingface_scopes
 from export.encoder_config import ARCHITECTURES
 from support.errors import UserError
@@ -204,7 +205,8 @@ def open_directory(path: Path, config: Path | None) -> Checkpoint:
     """Opens the files of `weight_files`; `config` replaces the `config.json` beside them.
 
     Raises:
-        UserError: a file is damaged; or see `_find_family`, `huggingface_config`, `check_config`.
+        UserError: a file is damaged; or see `_find_family`, `huggingface_config`, `check_config`
+            and `add_huggingface_head`.
     """
     json = config or (path if path.is_dir() else path.parent) / CONFIG
     document = read_object(json, "the model's json config")
@@ -212,9 +214,11 @@ def open_directory(path: Path, config: Path | None) -> Checkpoint:
     _refuse_missing(path / SHARD_INDEX, variables)
     family, inferred = _find_family(document, str(json), variables)
     encoder = huggingface_config(document, str(json), family)
-    naming = _find_naming(variables, family)
+    root = _find_root(variables, family)
+    naming = _find_naming(variables, family, root)
     notices = [f"{json}: no model_type; its variables are {family}'s"] if inferred else []
-    return check_config(Checkpoint(encoder, naming, variables, str(json), notices))
+    found = check_config(Checkpoint(encoder, naming, variables, str(json), notices))
+    return add_huggingface_head(found, document, root.removesuffix(f"{family}."))
 
 
 def _refuse_missing(index: Path, variables: Variables) -> None:
@@ -259,9 +263,8 @@ def open_safetensors(files: list[Path], where: str) -> Variables:
     return Variables(where, shapes, fetch)
 
 
-def _find_naming(variables: Variables, family: str) -> Naming:
+def _find_naming(variables: Variables, family: str, root: str) -> Naming:
     """Returns the naming of this checkpoint: with or without `bert.`, with `gamma` or `weight`."""
-    root = _find_root(variables, family)
     old = any(name.endswith("LayerNorm.gamma") for name in variables.names)
     leaves = HF_OLD_LEAVES if old else HF_LEAVES
     return Naming(huggingface_scopes(family, root), leaves, transposes=True)

@@ -15,6 +15,7 @@ from support.quiet_tensorflow import tensorflow
 # The variables of the encoder, each with its name in `naming`.
 
 if TYPE_CHECKING:
+    from export.architectures.classifier import EncoderWithHead
     from export.architectures.encoder import Encoder, MlmHead
 
 LEAVES = ("kernel", "bias", "gamma", "beta")
@@ -186,6 +187,27 @@ def load_head(checkpoint: Checkpoint) -> "MlmHead":
     _assign_weights(checkpoint, _head_bindings(head))
     _refuse_untied(checkpoint)
     return head
+
+
+def load_classifier(checkpoint: Checkpoint, encoder: "Encoder") -> "EncoderWithHead | None":
+    """Loads the head of the checkpoint's classifier on its loaded encoder; None if it has none.
+
+    Raises:
+        UserError: see `Variables.read`.
+    """
+    head = checkpoint.classifier
+    if head is None:
+        return None
+    from export.architectures.classifier import EncoderWithHead
+
+    width, read = checkpoint.config.hidden_size, checkpoint.variables.read
+    # A layer before the last is as wide as the encoder.
+    units = [width] * (len(head.layers) - 1) + [len(head.decides.labels)]
+    weights = [
+        (read(kernel, (out, width)).T, read(bias, (out,)))
+        for (kernel, bias), out in zip(head.layers, units, strict=True)
+    ]
+    return EncoderWithHead(encoder, head.on, weights)
 
 
 def _assign_weights(checkpoint: Checkpoint, bindings: Iterable[VariableBinding]) -> None:

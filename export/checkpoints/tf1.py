@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from export.checkpoints.checkpoint import Checkpoint, Variables
 from export.checkpoints.config_json import check_config, tf1_config
+from export.checkpoints.heads import add_tf1_head
 from export.checkpoints.naming import TF1, TF1_LAYER_SHARED, TF1_LEAVES, Naming
 from export.encoder_config import EncoderConfig
 from support.errors import UserError
@@ -57,8 +58,8 @@ def open_prefix(prefix: Path, config: Path | None) -> Checkpoint:
     """Opens a checkpoint; `config` replaces the json beside it.
 
     Raises:
-        UserError: a file is damaged, the variables are of no known family; or see `tf1_config` and
-            `check_config`.
+        UserError: a file is damaged, the variables are of no known family; or see `tf1_config`,
+            `check_config` and `add_tf1_head`.
     """
     json = config or _find_config(prefix)
     # Read it before TensorFlow, which takes seconds to load.
@@ -78,7 +79,7 @@ def open_prefix(prefix: Path, config: Path | None) -> Checkpoint:
         found = replace(found, config=_fold_factorised(variables, naming, found.config))
     if family == "albert" and found.config.embedding_size == found.config.hidden_size:
         _add_identity_projection(variables, naming, found.config)
-    return found
+    return add_tf1_head(found, root)
 
 
 def _open_variables(prefix: Path) -> Variables:

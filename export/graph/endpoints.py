@@ -107,7 +107,11 @@ def describe_outputs(outputs: Sequence[TensorSpec]) -> list[str]:
     ]
     lines = ["outputs: " + "; ".join(shown)]
     if "sequence_output" not in {spec.role for spec in outputs}:
-        alike = [s.name for s in outputs if len(s.shape) == 3 and s.dtype == "float32"]
+        alike = [
+            s.name
+            for s in outputs
+            if len(s.shape) == 3 and s.dtype == "float32" and s.role not in known
+        ]
         how = " or ".join(f"--output sequence_output={name}" for name in alike)
         lines.append(
             "notice: no output is sequence_output, which a classifier is trained on; "

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from export.bundle import ClassifierContract
+from export.classifier_task import read_task
 from export.graph.preflight import KERNELS_BY_OP, KERNELS_FILE, TARGET_BACKENDS
 from export.source import call_graph, messages, roles
 from export.source.call_graph import Node
@@ -54,7 +56,8 @@ class Verdict:
     """The verdict; `contract` is one of the catalog's, or None; `reason` is one line.
 
     `tags` and `signature` are those that are exported, `inputs` and `outputs` the roles by name.
-    If `certain` is false, the loaded graph may change the verdict.
+    If `certain` is false, the loaded graph may change the verdict. `classifier` is what the model's
+    own file says that it decides, if `build` wrote one.
     """
 
     exportable: bool
@@ -65,6 +68,7 @@ class Verdict:
     inputs: dict[str, str] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
     certain: bool = True
+    classifier: ClassifierContract | None = None
 
 
 def assess_model(directory: Path, saved_model: Any, asked: AskedSignature) -> Verdict:
@@ -73,7 +77,8 @@ def assess_model(directory: Path, saved_model: Any, asked: AskedSignature) -> Ve
         vet(directory)
         graph = choose_graph(saved_model, asked.tags, directory.name)
         signature = choose_signature(read_signatures(graph), asked.signature, directory.name)
-        return _assess_signature(graph, signature, asked, directory.name)
+        verdict = _assess_signature(graph, signature, asked, directory.name)
+        return replace(verdict, classifier=read_task(directory))
     except UserError as error:
         return Verdict(False, None, str(error))
 

@@ -29,10 +29,20 @@ OUTPUT_NAMES = {
         "sequence_outputs", "last_hidden_states",
     ),
     "pooled_output": ("pooled_output", "pooler_output", "pooled_outputs"),
+    # The scores of a classifier: transformers and Model Garden say `logits`, TensorFlow's
+    # estimators and Keras models both. Names such as `scores` or `predictions` say neither.
+    "logits": ("logits", "output_logits", "class_logits", "classifier_logits"),
+    "probabilities": ("probabilities", "probs", "class_probabilities"),
 }  # fmt: skip
 INPUT_DTYPES = ("int32", "int64", "bool", "float32")
 FLOATS = ("float16", "float32", "float64", "bfloat16")
-OUTPUT_RANKS = {"sequence_output": 3, "pooled_output": 2}
+# Scores are of a text or of each token.
+OUTPUT_RANKS: dict[str, tuple[int, ...]] = {
+    "sequence_output": (3,),
+    "pooled_output": (2,),
+    "logits": (2, 3),
+    "probabilities": (2, 3),
+}
 SERVING = f"{DEFAULT_SIGNATURE}_"
 
 
@@ -114,7 +124,7 @@ def output_roles(outputs: list[TensorInfo], asked: Mapping[str, str], where: str
         if not fits_role(by_name[name], role):
             raise UserError(
                 f"{where}: got --output {role}={name}, which is {_shape_text(by_name[name])}, "
-                f"expected float32 of rank {OUTPUT_RANKS[role]}"
+                f"expected float32 of rank {' or '.join(map(str, OUTPUT_RANKS[role]))}"
             )
         if role in by_name and role != name:
             raise UserError(
@@ -134,7 +144,7 @@ def output_roles(outputs: list[TensorInfo], asked: Mapping[str, str], where: str
 
 def fits_role(tensor: TensorInfo, role: str) -> bool:
     """Whether a tensor has the dtype and the rank of a role."""
-    return tensor.dtype in FLOATS and tensor.rank in (OUTPUT_RANKS[role], None)
+    return tensor.dtype in FLOATS and tensor.rank in (*OUTPUT_RANKS[role], None)
 
 
 def _refuse_unknown(

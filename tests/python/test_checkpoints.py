@@ -566,7 +566,8 @@ def test_unused_fine_tuned_heads_are_reported(tmp_path: Path):
         ("hf", ["classifier.bias", "classifier.weight", "qa_outputs.bias"]),
     ):
         made = publisher("bert", form)
-        arrays = made.arrays | {name: np.zeros(3, np.float32) for name in names}
+        shape = {name: (3,) if name.endswith("bias") else (3, HIDDEN) for name in names}
+        arrays = made.arrays | {name: np.zeros(shape[name], np.float32) for name in names}
         checkpoint = open_checkpoint(replace(made, arrays=arrays).write(tmp_path / form))
         load_encoder(checkpoint)
         assert unused_variables(checkpoint)["classifier head"] == names

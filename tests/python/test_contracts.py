@@ -209,6 +209,69 @@ def vector_without_a_width(contract: dict[str, Any]) -> None:
     contract["outputs"][1]["shape"] = ["batch", "sequence", "sequence"]
 
 
+def decides(**entry: Any) -> Callable[[dict[str, Any]], None]:
+    """Gives the contract two outputs with scores, and a classifier that differs from a sound one.
+
+    A value of None takes the key away.
+    """
+
+    def add(contract: dict[str, Any]) -> None:
+        for name, shape in (("logits", ["batch", 2]), ("tags", ["batch", "sequence", 2])):
+            contract["outputs"].append(
+                {"name": name, "role": name, "dtype": "float32", "shape": shape}
+            )
+        whole = SINGLE_LABEL | entry
+        contract["classifier"] = {key: value for key, value in whole.items() if value is not None}
+
+    return add
+
+
+SINGLE_LABEL: dict[str, Any] = {
+    "task": "single_label", "output": "logits", "activation": "softmax", "labels": ["a", "b"],
+}  # fmt: skip
+TOKEN_LABELS = {"task": "token_labels", "output": "tags", "scheme": "BIO"}
+MULTI_LABEL = {"task": "multi_label", "activation": "sigmoid", "threshold": 0.5}
+CLASSIFIERS: dict[str, dict[str, Any]] = {
+    "single labels": {},
+    "probabilities": {"activation": "none"},
+    "several labels": MULTI_LABEL,
+    "several probabilities": MULTI_LABEL | {"activation": "none", "threshold": 0},
+    "numbers": {"task": "regression", "activation": "none"},
+    "labels of tokens": TOKEN_LABELS,
+    "labels of tokens without spans": TOKEN_LABELS | {"scheme": "none", "activation": "none"},
+}
+WRONG_CLASSIFIERS: dict[str, dict[str, Any]] = {
+    "no task": {"task": None},
+    "an unknown task": {"task": "ranking"},
+    "no output": {"output": None},
+    "an output of nobody": {"output": "scores"},
+    "no activation": {"activation": None},
+    "an unknown activation": {"activation": "tanh"},
+    "an unknown key": {"label": "a"},
+    "no labels": {"labels": None},
+    "too few labels": {"labels": ["a"]},
+    "too many labels": {"labels": ["a", "b", "c"]},
+    "a label twice": {"labels": ["a", "a"]},
+    "an empty label": {"labels": ["a", ""]},
+    "a label that is a number": {"labels": ["a", 1]},
+    "a label of two lines": {"labels": ["a", "b\n"]},
+    "labels of tokens of a text": TOKEN_LABELS | {"output": "logits"},
+    "a label of a text for each token": {"output": "tags"},
+    "labels of vectors": {"output": "sequence_output"},
+    "labels of tokens without a scheme": TOKEN_LABELS | {"scheme": None},
+    "labels of tokens of an unknown scheme": TOKEN_LABELS | {"scheme": "BILOU"},
+    "labels of tokens by sigmoid": TOKEN_LABELS | {"activation": "sigmoid"},
+    "a scheme of texts": {"scheme": "BIO"},
+    "single labels by sigmoid": {"activation": "sigmoid"},
+    "a threshold of single labels": {"threshold": 0.5},
+    "several labels without a threshold": MULTI_LABEL | {"threshold": None},
+    "several labels by softmax": MULTI_LABEL | {"activation": "softmax"},
+    "a threshold above 1": MULTI_LABEL | {"threshold": 1.5},
+    "a threshold that is no number": MULTI_LABEL | {"threshold": "0.5"},
+    "numbers by softmax": {"task": "regression"},
+}
+
+
 CONTRADICTIONS: dict[str, Callable[[dict[str, Any]], None]] = {
     "a special token beyond the vocab": special_beyond,
     "two outputs of a name": two_outputs_of_a_name,
@@ -219,6 +282,8 @@ CONTRADICTIONS: dict[str, Callable[[dict[str, Any]], None]] = {
     "a tokenizer alone with outputs": change(contents="tokenizer", architecture=None, inputs=[]),
     "a length that takes no text": change(max_length=2),
     "a vector without a width": vector_without_a_width,
+    "a classifier that is a string": change(classifier="logits"),
+    **{f"{name} decided": decides(**entry) for name, entry in WRONG_CLASSIFIERS.items()},
     **{
         f"a file called {name!r}": file_called(name)
         for name in (
@@ -227,6 +292,16 @@ CONTRADICTIONS: dict[str, Callable[[dict[str, Any]], None]] = {
         )
     },
 }  # fmt: skip
+
+
+def test_what_a_model_decides_is_read(contract: dict[str, Any], tmp_path: Path) -> None:
+    texts = []
+    for entry in CLASSIFIERS.values():
+        document = copy.deepcopy(contract)
+        decides(**entry)(document)
+        texts.append(json.dumps(document))
+    for said in (python_errors("bundle", texts, tmp_path), node_errors("bundle", texts, tmp_path)):
+        assert dict(zip(CLASSIFIERS, said, strict=True)) == dict.fromkeys(CLASSIFIERS, "")
 
 
 def test_contradictions_in_a_contract_are_refused(contract: dict[str, Any], tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ function renderCalibration(metrics) {
   const { bins } = metrics.calibration;
   return [
     '<h2>Calibration</h2>',
-    `<p>The ${escapeHtml(formatCalibration(metrics))}. The confidence is the probability of the label that was chosen; a calibrated classifier is right for 80 % of the texts of which it is 80 % sure.</p>`,
+    `<p>On these texts: ${escapeHtml(formatCalibration(metrics))}. The confidence is the probability of the label that was chosen; a calibrated classifier is right for 80 % of the texts of which it is 80 % sure.</p>`,
     '<p class="key">over the confidence: <b class="blue">accuracy</b> · <b class="amber">its distance from the mean confidence</b> · dashed: both equal</p>',
     renderReliability(bins),
     '<p class="key">texts over the confidence: <b class="blue">right</b> · <b class="amber">wrong</b></p>',

@@ -12,7 +12,7 @@ const STYLE = `
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e8eb; --soft: #9aa3af; --rule: #3a404a; --page: #15181c; --amber: #f59e0b; --blue: #60a5fa; } }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); margin: 2rem auto; padding: 0 1rem; max-width: 700px; overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; line-height: 1.25; } h2 { margin-top: 2rem; }
-svg { width: 100%; height: auto; } svg text { font-size: 12px; fill: var(--soft); } @media (max-width: 500px) { svg text { font-size: 17px; } }
+svg { width: 100%; height: auto; overflow: visible; } svg text { font-size: 12px; fill: var(--soft); } @media (max-width: 500px) { svg text { font-size: 16px; } }
 .rule { stroke: var(--rule); } .mark { stroke: var(--soft); stroke-dasharray: 4 3; }
 polyline { fill: none; stroke-width: 2; } circle { fill: var(--page); stroke-width: 2; }
 polyline.amber, circle.amber { stroke: var(--amber); } polyline.blue, circle.blue { stroke: var(--blue); } polyline.ink { stroke: var(--ink); }

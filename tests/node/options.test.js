@@ -65,6 +65,8 @@ const MISTAKES = /** @type {[string, string[], RegExp][]} */ ([
   ],
   ['predict', ['--modle', 'x', '好'], /There is no option --modle; did you mean --model\?/],
   ['predict', ['--model', 'x', '--topk', '3'], /There is no option --topk; did you mean --top\?/],
+  ['evaluate', ['--modle', 'x'], /There is no option --modle; did you mean --model\?/],
+  ['evaluate', ['--model', 'x', '--data', 'y', 'z'], /Expected options only, got `z`/],
   ['encode', ['--oot', 'x'], /There is no option --oot; did you mean --out\?/],
   ['encode', ['--bundle', bundle, '--out', 'x', 'texts.txt'], /Expected options only, got `texts.txt`/],
   ['tokenize', ['--bundel', 'x'], /There is no option --bundel; did you mean --bundle\?/],
@@ -137,6 +139,7 @@ test('a required option that is missing is named before any work', () => {
     ['encode', 'Expected --bundle and --out; try --help.'],
     ['tokenize', 'Expected --bundle; try --help.'],
     ['predict', 'Expected --model; try --help.'],
+    ['evaluate', 'Expected --model and --data; try --help.'],
     ['verify', 'Expected --bundle or --model; try --help.'],
   ]) {
     assert.deepEqual(command(script, []), { status: 2, stdout: '', stderr: `error: ${message}\n` });
@@ -144,7 +147,7 @@ test('a required option that is missing is named before any work', () => {
 });
 
 test('--help prints the help, with any other options', () => {
-  for (const script of ['train', 'predict', 'encode', 'tokenize', 'verify']) {
+  for (const script of ['train', 'predict', 'evaluate', 'encode', 'tokenize', 'verify']) {
     const { status, stdout } = command(script, ['--frobnicate', '-h']);
     assert.equal(status, 0);
     assert.match(stdout, new RegExp(`node node_bridge/${script}\\.js`));

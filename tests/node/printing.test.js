@@ -201,6 +201,12 @@ test('hostile labels, names and paths in training are escaped on the terminal', 
   assert.deepEqual(new Set(JSON.parse(json.stdout).labels), new Set(HOSTILE.map((label) => `l${label}`.trim())));
   assert.doesNotMatch(readFileSync(join(out, 'training.html'), 'utf8'), /\u202e|\x1b/);
 
+  const evaluated = command('evaluate.js', ['--model', out, '--data', data, '--backend', 'wasm', '--out', join(dir, 'e\u202e')]);
+  assert.equal(evaluated.status, 0, evaluated.stderr);
+  const files = ['html', 'json'].map((end) => readFileSync(join(dir, 'e\u202e', `evaluation.${end}`), 'utf8'));
+  const errors = readFileSync(join(dir, 'e\u202e', 'errors.jsonl'), 'utf8');
+  for (const text of [evaluated.stdout, evaluated.stderr, ...files, errors]) assert.doesNotMatch(text, SEEN);
+
   const predicted = command(
     'predict.js',
     ['--model', out, '--jsonl'],

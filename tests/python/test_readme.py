@@ -74,7 +74,7 @@ PLACEHOLDERS = {
 }
 CLASSIFIER, NEW = "artifacts/classifier", "./my_tokenizer"
 """What DIR stands for: of node a classifier that is there, of nox a new directory."""
-NODE_COMMANDS = ("train", "predict", "encode", "tokenize", "verify")
+NODE_COMMANDS = ("train", "predict", "evaluate", "encode", "tokenize", "verify")
 TEXTS = "这本书很好\n房间很小\n"
 PROGRAM_START = "    import { Bundle, Classifier"
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from export.bundle import ClassifierContract, TensorSpec
 from export.classifier_task import (
@@ -32,6 +33,11 @@ class ClassifierChoice:
     labels: tuple[str, ...] | None = None
     threshold: float | None = None
     labels_file: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """Returns the options as the bundle's provenance has them, null where not set."""
+        labels = None if self.labels is None else list(self.labels)
+        return {"task": self.task, "labels": labels, "threshold": self.threshold}
 
     def choose(
         self, outputs: Sequence[TensorSpec], carried: ClassifierContract | None, say: Say

@@ -79,6 +79,8 @@ def export_model(request: ExportRequest, out: Path, say: Any = print) -> bool:
     }
     if request.asked != AskedSignature():
         source_of["asked"] = json.loads(json.dumps(asdict(request.asked)))
+    if request.classifier != ClassifierChoice():
+        source_of.setdefault("asked", {})["classifier"] = request.classifier.document()
     provenance = {"source": source_of, "versions": versions()} | tokenizer_provenance
     input_files = [path for path in [Path(request.handle)] if path.exists()]
     refuse_overlap(out, [saved_model, *input_files, *request.tokenizer.local_files()])

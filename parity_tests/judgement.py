@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from export.classifier_task import read_task
 from numerics.budgets import Budget
 from parity_tests import cases
 from parity_tests.cases import TextCase
@@ -137,6 +138,8 @@ def _compare_stored_parts(contract: Contract, reference: Reference) -> dict[str,
     assert reference.run.facts is not None, "Python's runner always writes facts"
     claimed = contract.weight_dtype
     facts = reference.run.facts | {"weight_dtype": weights.stored_dtype(contract.path) or claimed}
+    own = read_task(reference.model)
+    facts["classifier"] = None if own is None else own.document()
     return {
         "contract": stored_parts.compare_contract(
             contract.document, facts, about, reference.run.costs

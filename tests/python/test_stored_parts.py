@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -198,3 +199,30 @@ def test_the_embedded_contract_agrees_with_its_source(embedded: Embedded) -> Non
     wrong = FACTS | {"inputs": {spec["name"]: spec["role"] for spec in contract["inputs"]}}
     found = stored_parts.compare_contract(contract, wrong, None, {})
     assert found.failing == 2, "the outputs and max_length are of another model"
+
+
+OWN = {"task": "single_label", "output": "out", "activation": "softmax", "labels": ["bad", "good"]}
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked", "wrong"),
+    [
+        (OWN, {}, []),
+        (OWN | {"labels": ["good", "bad"]}, {}, ["classifier.labels"]),
+        (OWN | {"activation": "none"}, {}, ["classifier.activation"]),
+        (None, {}, ["classifier"]),
+        (OWN | {"labels": ["坏", "好"]}, {"labels": ["坏", "好"], "task": None}, []),
+        (OWN | {"labels": ["好", "坏"]}, {"labels": ["坏", "好"]}, ["classifier.labels"]),
+        (OWN | {"task": "multi_label", "activation": "sigmoid"}, {"task": "multi_label"}, []),
+    ],
+)
+def test_what_the_model_decides_is_a_claim(
+    stored: dict[str, Any] | None, asked: dict[str, Any], wrong: list[str]
+) -> None:
+    """The model's own file counts, and before it the options that the bundle was exported with."""
+    source = {"handle": "m", "sha256": "0" * 64, "asked": {"classifier": asked}}
+    contract = CONTRACT | {"classifier": stored, "provenance": {"source": source}}
+    found = stored_parts.compare_contract(contract, FACTS | {"classifier": OWN}, TOKENIZER, {})
+    assert [
+        re.findall(r"\[([\w.]+), contract\]", message)[0] for message in found.failures
+    ] == wrong

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -68,7 +69,7 @@ RULE_TEXTS = [
 NUMERIC_FILES = (MODEL_FILE, VOCAB_FILE, TABLES_FILE, "tokenizer.json")
 """Files that decide the computed numbers, apart from the weights."""
 NUMERIC_CONTRACT_KEYS = ("inputs", "max_length", "outputs", "padding", "tokenizer")
-"""Contract keys that decide numbers. They contain no floats, which languages print differently."""
+"""Contract keys that decide numbers; where the model decides by itself, `classifier` too."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,12 @@ def compute_checksums(directory: Path, weights: dict[str, str], contract: Contra
     }
     document = asdict(contract)
     decisive = {key: document[key] for key in NUMERIC_CONTRACT_KEYS}
+    if contract.classifier is not None:
+        decisive["classifier"] = contract.classifier.document()
+        threshold = decisive["classifier"].get("threshold")
+        if threshold is not None:
+            # The only float: languages print floats differently, but not their bytes.
+            decisive["classifier"]["threshold"] = struct.pack(">d", threshold).hex()
     text = json.dumps(decisive, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return Checksums(weights, files, hashlib.sha256(text.encode()).hexdigest())
 

@@ -17,7 +17,7 @@
  *   `Head.labelOf`           the label of one row
  */
 import { tf } from '../node_bridge/backends/tfjs.js';
-import { findMostProbable } from '../node_bridge/classifier/evaluation.js';
+import { findMostProbable } from '../node_bridge/classifier/evaluation/evaluation.js';
 import { Head } from '../node_bridge/classifier/head.js';
 import { Encoder } from '../node_bridge/encoder/encoder.js';
 import { Tokenizer } from '../node_bridge/tokenizer/index.js';

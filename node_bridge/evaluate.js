@@ -3,10 +3,10 @@ import { availableParallelism } from 'node:os';
 import { basename, resolve } from 'node:path';
 
 import { Classifier } from './classifier/classifier.js';
-import { evaluateClassifier } from './classifier/classifier_evaluation.js';
-import { assertEvaluationDirectory, FORMAT, WRONG_TEXTS, writeEvaluation } from './classifier/evaluation_files.js';
-import { formatEvaluation } from './classifier/evaluation_messages.js';
-import { renderEvaluationPage } from './classifier/evaluation_page.js';
+import { evaluateClassifier } from './classifier/evaluation/classifier_evaluation.js';
+import { assertEvaluationDirectory, FORMAT, WRONG_TEXTS, writeEvaluation } from './classifier/evaluation/evaluation_files.js';
+import { formatEvaluation } from './classifier/evaluation/evaluation_messages.js';
+import { renderEvaluationPage } from './classifier/evaluation/evaluation_page.js';
 import { Dataset } from './data/dataset.js';
 import { backendOption, workersOption } from './model_options.js';
 import { columnsOption, encodingOption, jsonOption, signatureOption } from './shared_options.js';

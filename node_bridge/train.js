@@ -5,23 +5,29 @@ import { fileURLToPath } from 'node:url';
 import { useBackend } from './backends/index.js';
 import { Bundle } from './bundle/bundle.js';
 import { hasClassifier, readClassifier } from './classifier/classifier_files.js';
-import { CutCounter, buildDataReport, formatWarnings } from './classifier/data_report.js';
+import { CutCounter, buildDataReport, formatWarnings } from './classifier/training/data_report.js';
 import { checkGoldenCasesOnce, readGoldenTexts } from './classifier/golden_check.js';
-import { DEFAULTS } from './classifier/defaults.js';
+import { DEFAULTS } from './classifier/training/defaults.js';
 import { HEADS } from './classifier/head_layers.js';
-import { formatPercent } from './classifier/evaluation_messages.js';
-import { computeMetrics } from './classifier/metrics.js';
-import { buildPredictCommand, buildSummary, formatEpoch, formatIntroduction, formatResult } from './classifier/train_messages.js';
+import { formatPercent } from './classifier/evaluation/evaluation_messages.js';
+import { computeMetrics } from './classifier/evaluation/metrics.js';
+import {
+  buildPredictCommand,
+  buildSummary,
+  formatEpoch,
+  formatIntroduction,
+  formatResult,
+} from './classifier/training/train_messages.js';
 import {
   assertBatchFitsMemory,
   buildSettings,
   computeClassWeights,
   describeSettings,
   TRAINING_OPTIONS,
-} from './classifier/train_settings.js';
-import { buildProblem, TrainingCheckpoint, trainHead } from './classifier/training.js';
-import { describeData, renderTrainingPage } from './classifier/training_page.js';
-import { locateWrongTexts } from './classifier/wrong_texts.js';
+} from './classifier/training/train_settings.js';
+import { buildProblem, TrainingCheckpoint, trainHead } from './classifier/training/training.js';
+import { describeData, renderTrainingPage } from './classifier/training/training_page.js';
+import { locateWrongTexts } from './classifier/evaluation/wrong_texts.js';
 import { Dataset } from './data/dataset.js';
 import { openEncoders } from './encoder/encoder_pool.js';
 import { encodeMissing, hasAllTexts, openStore } from './encoder/feature_cache.js';
@@ -190,14 +196,14 @@ async function main(options) {
  * Hashes the settings that decide the result, without the texts.
  *
  * @param {Bundle} bundle
- * @param {import('./classifier/train_settings.js').ParsedSettings} asked
+ * @param {import('./classifier/training/train_settings.js').ParsedSettings} asked
  * @param {string} weights as they were typed
  */
 function hashSettings({ hash }, { workers: _, layout: __, ...decides }, weights) {
   return sha256(JSON.stringify([hash, decides, weights]));
 }
 
-/** Hashes the texts and their labels. @param {import('./classifier/training.js').TrainingProblem} problem */
+/** Hashes the texts and their labels. @param {import('./classifier/training/training.js').TrainingProblem} problem */
 function hashData({ train, dev, labels, targets, devTargets }) {
   return sha256(JSON.stringify(labels), ...train.bytes, ...dev.bytes, asBytes(targets), asBytes(devTargets));
 }
@@ -228,7 +234,7 @@ async function reportFinished({ golden: _, files: __, ...details }, { out, json 
 
 /**
  * @param {Values} options
- * @param {import('./classifier/train_settings.js').ParsedSettings} asked
+ * @param {import('./classifier/training/train_settings.js').ParsedSettings} asked
  * @param {CutCounter} cuts receives each text
  * @returns {Promise<[Dataset, Dataset]>} training texts and dev texts
  */
@@ -248,8 +254,8 @@ async function readDatasets({ train, dev }, { split, seed, layout }, cuts) {
  * Opens the store and adds the vectors that it lacks.
  *
  * @param {Bundle} bundle
- * @param {import('./classifier/training.js').TrainingProblem} problem
- * @param {import('./classifier/train_settings.js').ParsedSettings & {cache: string, backend: import('./backends/index.js').Backend,
+ * @param {import('./classifier/training/training.js').TrainingProblem} problem
+ * @param {import('./classifier/training/train_settings.js').ParsedSettings & {cache: string, backend: import('./backends/index.js').Backend,
  *   tokenizer: Tokenizer, warnings: string[]}} how `warnings` are about the data
  */
 async function encodeTexts(bundle, problem, { cache, backend, maxLength, head, workers, tokenizer, warnings }) {

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 
 import { Bundle } from '../../node_bridge/bundle/bundle.js';
-import { DEFAULTS } from '../../node_bridge/classifier/defaults.js';
+import { DEFAULTS } from '../../node_bridge/classifier/training/defaults.js';
 import { openEncoders } from '../../node_bridge/encoder/encoder_pool.js';
 import { encodeFeatures } from '../../node_bridge/encoder/features.js';
 import { Tokenizer } from '../../node_bridge/tokenizer/index.js';

@@ -10,7 +10,7 @@ import { readFileSync } from 'node:fs';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
 import { Bundle } from '../../node_bridge/bundle/bundle.js';
-import { DEFAULTS } from '../../node_bridge/classifier/defaults.js';
+import { DEFAULTS } from '../../node_bridge/classifier/training/defaults.js';
 import { UNITS } from '../../node_bridge/classifier/head_layers.js';
 import { Tokenizer } from '../../node_bridge/tokenizer/index.js';
 import { openGraph, usePlainWasm } from '../plain_tfjs.js';

@@ -180,7 +180,7 @@ export function verifyChecksums(bundle, { checksums }) {
     .filter(([name, sum]) => sum !== sha256(bundle.read(name)))
     .map(([name]) => name);
   if (checksums.contract !== hashContract(bundle.contract))
-    problems.push('bundle.json, in inputs, outputs, padding, max_length or tokenizer');
+    problems.push('bundle.json, in inputs, outputs, padding, max_length, tokenizer or classifier');
   const weights = bundle.contract.contents === 'tokenizer' ? {} : hashWeights(bundle);
   problems.push(...findChangedWeights(weights, checksums.weights, 'exported'));
   return checksumCheck(problems, 'exported');
@@ -245,14 +245,23 @@ function hashWeights(bundle) {
 
 /**
  * Computes the sha256 of the fields of a contract that decide the numbers. The JSON is written as
- * Python writes it: sorted keys, no spaces. No value in it is a float.
+ * Python writes it: sorted keys, no spaces. The threshold of a classifier, the only float, is hashed by its bytes.
  *
  * @param {import('./bundle.js').Contract} contract
  */
-function hashContract({ inputs, max_length, outputs, padding, tokenizer }) {
+function hashContract({ inputs, max_length, outputs, padding, tokenizer, classifier: found }) {
   const sorted = (/** @type {string} */ _, /** @type {any} */ value) =>
     isObject(value) ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))) : value;
-  return sha256(JSON.stringify({ inputs, max_length, outputs, padding, tokenizer }, sorted));
+  const threshold = found?.threshold === undefined ? undefined : hexOfFloat(found.threshold);
+  const classifier = found ? { ...found, threshold } : undefined;
+  return sha256(JSON.stringify({ inputs, max_length, outputs, padding, tokenizer, classifier }, sorted));
+}
+
+/** The eight bytes of a float64, the highest first. @param {number} value */
+function hexOfFloat(value) {
+  const bytes = Buffer.alloc(8);
+  bytes.writeDoubleBE(value);
+  return bytes.toString('hex');
 }
 
 /**

@@ -8,9 +8,9 @@ import { loadPackage, tf } from '../backends/tfjs.js';
 import { MODEL_FILE, withTfjsErrors } from '../bundle/model_json.js';
 import { CheckFailed, UserError } from '../support/errors.js';
 import { readClassifier, writeClassifier } from './classifier_files.js';
-import { DEFAULTS } from './defaults.js';
-import { findMostProbable } from './evaluation.js';
-import { foldScaling, featuresInMemory } from './feature_sets.js';
+import { DEFAULTS } from './training/defaults.js';
+import { findMostProbable } from './evaluation/evaluation.js';
+import { foldScaling, featuresInMemory } from './training/feature_sets.js';
 import { createHeadModel, HEADS } from './head_layers.js';
 
 /** The most vectors, and the most texts, of a batch for inference. */
@@ -22,7 +22,7 @@ const INFERENCE_TEXTS = 256;
  * @typedef {import('@tensorflow/tfjs-layers').LayersModel} LayersModel
  * @typedef {import('../bundle/bundle.js').Bundle} Bundle
  * @typedef {import('./classifier_files.js').Description} Description
- * @typedef {import('./feature_sets.js').FeatureSet} FeatureSet
+ * @typedef {import('./training/feature_sets.js').FeatureSet} FeatureSet
  */
 
 export class Head {
@@ -162,7 +162,7 @@ export class Head {
     return has(weights, sizes) && has(best, sizes) && (moments.length === 0 || has(moments, [...sizes, ...sizes]));
   }
 
-  /** Changes the first layer so that the head takes plain vectors instead of scaled ones. @param {import('./feature_sets.js').Scaling} scaling */
+  /** Changes the first layer so that the head takes plain vectors instead of scaled ones. @param {import('./training/feature_sets.js').Scaling} scaling */
   fold(scaling) {
     const first = /** @type {LayersModel['layers'][0]} */ (this.model.layers.find(({ weights }) => weights.length > 0));
     tf.tidy(() => {

@@ -2,9 +2,9 @@
 
 texts → encoder → position 0 of `sequence_output` → dense 512 tanh → softmax. The experiments differ
 in `hub.KerasLayer(trainable=…)`, in the learning rate, and in the scaling: the vectors of a frozen
-encoder are scaled (node_bridge/classifier/feature_sets.js says why), while an updated encoder finds
-a scale by itself. With scaling its first steps explode: a loss of 16, and 51 % after two epochs on
-2,000 reviews, against 72 % without.
+encoder are scaled (node_bridge/classifier/training/feature_sets.js says why), while an updated
+encoder finds a scale by itself. With scaling its first steps explode: a loss of 16, and 51 % after
+two epochs on 2,000 reviews, against 72 % without.
 """
 
 from pathlib import Path

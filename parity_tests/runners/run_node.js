@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import { Bundle } from '../../node_bridge/bundle/bundle.js';
 import { ANSWERS } from '../../node_bridge/classifier/decisions/answers.js';
 import { BundleHead } from '../../node_bridge/classifier/decisions/bundle_head.js';
-import { findMostProbable } from '../../node_bridge/classifier/evaluation.js';
+import { findMostProbable } from '../../node_bridge/classifier/evaluation/evaluation.js';
 import { Head } from '../../node_bridge/classifier/head.js';
 import { Encoder } from '../../node_bridge/encoder/encoder.js';
 import { backendOption } from '../../node_bridge/model_options.js';

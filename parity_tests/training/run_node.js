@@ -7,8 +7,8 @@ import process from 'node:process';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
 import { tf } from '../../node_bridge/backends/tfjs.js';
-import { featuresInMemory } from '../../node_bridge/classifier/feature_sets.js';
-import { compileHead, trainStep } from '../../node_bridge/classifier/fitting.js';
+import { featuresInMemory } from '../../node_bridge/classifier/training/feature_sets.js';
+import { compileHead, trainStep } from '../../node_bridge/classifier/training/fitting.js';
 import { Head } from '../../node_bridge/classifier/head.js';
 import { backendOption } from '../../node_bridge/model_options.js';
 import { runCommand } from '../../node_bridge/support/command_line.js';

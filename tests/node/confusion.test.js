@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { ConfusionCounts, formatConfusion } from '../../node_bridge/classifier/evaluation.js';
+import { ConfusionCounts, formatConfusion } from '../../node_bridge/classifier/evaluation/evaluation.js';
 import { displayWidth } from '../../node_bridge/support/text_table.js';
 
 test('rows are true labels, columns are predicted labels', () => {

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import { wilsonInterval95 } from '../../node_bridge/classifier/evaluation.js';
-import { buildProblem } from '../../node_bridge/classifier/training.js';
-import { CutCounter, buildDataReport, formatWarnings } from '../../node_bridge/classifier/data_report.js';
+import { wilsonInterval95 } from '../../node_bridge/classifier/evaluation/evaluation.js';
+import { buildProblem } from '../../node_bridge/classifier/training/training.js';
+import { CutCounter, buildDataReport, formatWarnings } from '../../node_bridge/classifier/training/data_report.js';
 import { Dataset } from '../../node_bridge/data/dataset.js';
 import { toyTokenizer } from './toys.js';
 

@@ -8,9 +8,9 @@ import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { evaluateClassifier } from '../../node_bridge/classifier/classifier_evaluation.js';
-import { writeEvaluation } from '../../node_bridge/classifier/evaluation_files.js';
-import { renderEvaluationPage } from '../../node_bridge/classifier/evaluation_page.js';
+import { evaluateClassifier } from '../../node_bridge/classifier/evaluation/classifier_evaluation.js';
+import { writeEvaluation } from '../../node_bridge/classifier/evaluation/evaluation_files.js';
+import { renderEvaluationPage } from '../../node_bridge/classifier/evaluation/evaluation_page.js';
 import { Dataset } from '../../node_bridge/data/dataset.js';
 import { UserError } from '../../node_bridge/support/errors.js';
 

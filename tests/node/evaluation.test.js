@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { ConfusionCounts, evaluate, computeMacroF1, findMostProbable } from '../../node_bridge/classifier/evaluation.js';
-import { featuresInMemory } from '../../node_bridge/classifier/feature_sets.js';
+import {
+  ConfusionCounts,
+  evaluate,
+  computeMacroF1,
+  findMostProbable,
+} from '../../node_bridge/classifier/evaluation/evaluation.js';
+import { featuresInMemory } from '../../node_bridge/classifier/training/feature_sets.js';
 
 test('cross-entropy, accuracy, and the most probable label', async () => {
   const rows = [
@@ -87,7 +92,7 @@ test('with more texts than fit in a batch each is counted once', async () => {
   const asked = [];
   const head = {
     labels: ['a', 'b'],
-    async probabilitiesOf(/** @type {import('../../node_bridge/classifier/feature_sets.js').FeatureSet} */ features) {
+    async probabilitiesOf(/** @type {import('../../node_bridge/classifier/training/feature_sets.js').FeatureSet} */ features) {
       asked.push(features.count);
       return Array.from({ length: features.count }, (_, i) => {
         const row = new Float32Array(2);

@@ -12,9 +12,9 @@ import { fileURLToPath } from 'node:url';
 import { useBackend } from '../../node_bridge/backends/index.js';
 import { verifyClassifier } from '../../node_bridge/classifier/golden_answers.js';
 import { readClassifier, readDescription } from '../../node_bridge/classifier/classifier_files.js';
-import { evaluate } from '../../node_bridge/classifier/evaluation.js';
-import { featuresInMemory } from '../../node_bridge/classifier/feature_sets.js';
-import { fitHead } from '../../node_bridge/classifier/fitting.js';
+import { evaluate } from '../../node_bridge/classifier/evaluation/evaluation.js';
+import { featuresInMemory } from '../../node_bridge/classifier/training/feature_sets.js';
+import { fitHead } from '../../node_bridge/classifier/training/fitting.js';
 import { Head } from '../../node_bridge/classifier/head.js';
 import { CheckFailed, UserError } from '../../node_bridge/support/errors.js';
 import { resealClassifier, toyBundle } from './toys.js';
@@ -89,7 +89,7 @@ for (const backend of ['wasm', 'cpu']) {
     const classifier = await trained({
       epochs: 6,
       onBatch: (/** @type {number} */ count) => (rows += count),
-      onEpoch: async (/** @type {import('../../node_bridge/classifier/fitting.js').EpochFigures} */ epoch) => {
+      onEpoch: async (/** @type {import('../../node_bridge/classifier/training/fitting.js').EpochFigures} */ epoch) => {
         await turn();
         tensors.push(epoch.tensors);
         losses.push(epoch.loss);
@@ -111,14 +111,14 @@ for (const backend of ['wasm', 'cpu']) {
 
   test(`${backend}: the figures of an epoch are means over texts, also if the last batch is smaller`, async () => {
     await useBackend(backend);
-    /** @type {import('../../node_bridge/classifier/fitting.js').EpochFigures[]} */
+    /** @type {import('../../node_bridge/classifier/training/fitting.js').EpochFigures[]} */
     const epochs = [];
     // With the learning rate 0 the weights do not change, so that the means are those of the head itself.
     const classifier = await trained({
       epochs: 1,
       batchSize: 16,
       learningRate: 0,
-      onEpoch: async (/** @type {import('../../node_bridge/classifier/fitting.js').EpochFigures} */ epoch) => {
+      onEpoch: async (/** @type {import('../../node_bridge/classifier/training/fitting.js').EpochFigures} */ epoch) => {
         epochs.push(epoch);
       },
     });

@@ -10,8 +10,8 @@ import { after, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 import { Bundle } from '../../node_bridge/bundle/bundle.js';
-import { assertBatchFitsMemory } from '../../node_bridge/classifier/train_settings.js';
-import { TrainingCheckpoint } from '../../node_bridge/classifier/training.js';
+import { assertBatchFitsMemory } from '../../node_bridge/classifier/training/train_settings.js';
+import { TrainingCheckpoint } from '../../node_bridge/classifier/training/training.js';
 import { readLinesOrErrors, readLines, MAX_LINE_BYTES } from '../../node_bridge/data/lines.js';
 import { openEncoders } from '../../node_bridge/encoder/encoder_pool.js';
 import { FeatureStore } from '../../node_bridge/encoder/feature_cache.js';

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Decisions } from '../../node_bridge/classifier/evaluation.js';
-import { computeMetrics } from '../../node_bridge/classifier/metrics.js';
+import { Decisions } from '../../node_bridge/classifier/evaluation/evaluation.js';
+import { computeMetrics } from '../../node_bridge/classifier/evaluation/metrics.js';
 
 /** @param {[number[], number][]} answers probabilities and the index of the true label */
 function decide(answers) {

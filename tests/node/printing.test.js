@@ -7,9 +7,9 @@ import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { Decisions } from '../../node_bridge/classifier/evaluation.js';
-import { computeMetrics } from '../../node_bridge/classifier/metrics.js';
-import { renderTrainingPage } from '../../node_bridge/classifier/training_page.js';
+import { Decisions } from '../../node_bridge/classifier/evaluation/evaluation.js';
+import { computeMetrics } from '../../node_bridge/classifier/evaluation/metrics.js';
+import { renderTrainingPage } from '../../node_bridge/classifier/training/training_page.js';
 import { CheckFailed, describeFailure, EnvironmentProblem, UserError } from '../../node_bridge/support/errors.js';
 import { toJsonLine, toPrintable, toPrintableLine } from '../../node_bridge/support/printable.js';
 import { writeToyBundle } from './toy_bundle.js';

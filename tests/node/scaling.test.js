@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { foldScaling, featuresInMemory, scaleInPlace, fitScaling } from '../../node_bridge/classifier/feature_sets.js';
+import { foldScaling, featuresInMemory, scaleInPlace, fitScaling } from '../../node_bridge/classifier/training/feature_sets.js';
 
 const FEATURES = [
   [1, 5, 10],
@@ -10,7 +10,7 @@ const FEATURES = [
   [7, 5, 40],
 ].map((row) => Float32Array.from(row));
 
-/** @param {Float32Array} row @param {import('../../node_bridge/classifier/feature_sets.js').Scaling} scaling */
+/** @param {Float32Array} row @param {import('../../node_bridge/classifier/training/feature_sets.js').Scaling} scaling */
 function scaled(row, scaling) {
   const copy = row.slice();
   scaleInPlace(copy, scaling);
@@ -29,7 +29,7 @@ test('scaled features have mean 0 and deviation 1; a constant feature stays fini
 
 test('the folded layer gives for plain vectors what the layer gives for scaled ones', () => {
   const scaling = fitScaling(featuresInMemory(FEATURES, 3));
-  /** @type {import('../../node_bridge/classifier/feature_sets.js').DenseLayer} */
+  /** @type {import('../../node_bridge/classifier/training/feature_sets.js').DenseLayer} */
   const layer = { kernel: Float32Array.of(1, -2, 3, 0.5, -1, 4), bias: Float32Array.of(0.25, -7) };
   /** @param {Float32Array} x @param {typeof layer} layer */
   const dense = (x, { kernel, bias }) => [0, 1].map((u) => bias[u] + x.reduce((s, v, i) => s + v * kernel[2 * i + u], 0));

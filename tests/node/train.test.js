@@ -7,7 +7,7 @@ import { after, test } from 'node:test';
 
 import { useBackend } from '../../node_bridge/backends/index.js';
 import { Classifier } from '../../node_bridge/classifier/classifier.js';
-import { buildProblem, TrainingCheckpoint, trainHead } from '../../node_bridge/classifier/training.js';
+import { buildProblem, TrainingCheckpoint, trainHead } from '../../node_bridge/classifier/training/training.js';
 import { Dataset } from '../../node_bridge/data/dataset.js';
 import { FeatureStore, encodeMissing } from '../../node_bridge/encoder/feature_cache.js';
 import { encodeFeatures } from '../../node_bridge/encoder/features.js';
@@ -16,7 +16,7 @@ import { HIDDEN, ToyEncoder, toyTokenizer } from './toys.js';
 const DIR = mkdtempSync(join(tmpdir(), 'train-'));
 after(() => rmSync(DIR, { recursive: true }));
 
-/** @typedef {Partial<import('../../node_bridge/classifier/training.js').TrainingSettings>} Some */
+/** @typedef {Partial<import('../../node_bridge/classifier/training/training.js').TrainingSettings>} Some */
 const SETTINGS = /** @type {const} */ ({
   head: 'dense',
   epochs: 8,
@@ -62,7 +62,7 @@ async function createProblem(train, dev) {
 }
 
 /**
- * @param {import('../../node_bridge/classifier/training.js').TrainingProblem} problem
+ * @param {import('../../node_bridge/classifier/training/training.js').TrainingProblem} problem
  * @param {{some?: Some, encoder?: ToyEncoder, listener?: any, checkpoint?: TrainingCheckpoint}} [how]
  */
 async function trained(

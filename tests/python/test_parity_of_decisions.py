@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from parity_tests.provenance import Contract
 from parity_tests.reference import Reference, prepare_reference
 from parity_tests.reports.report import ParityReport
 from parity_tests.runners.tokenizer_source import TokenizerSource
+from support import ROOT
+from support.node import find_node
 from tests.python import publishers
 from tests.python.resealing import edit_json, reseal
 from tests.python.test_heads import with_head
@@ -136,6 +139,18 @@ def test_a_contract_that_decides_otherwise_is_found(
     report = single.judged(bundle, tmp_path / "out")
     assert (report.verdict, report.first_stage_off) == ("drift", "contract")
     assert "[classifier" in report.stored_parts["contract"].failures[0]
+
+
+def test_verify_finds_another_label_map_without_python(single: Classifier, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(single.bundle, tmp_path / "bundle"))
+    command = [find_node(), str(ROOT / "node_bridge" / "verify.js"), "--bundle", str(bundle)]
+    right = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert right.returncode == 0, right.stderr
+    assert "decides single_label by softmax of logits: 3 labels (坏, 一般, 好)" in right.stdout
+    reversed_labels(bundle)
+    wrong = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert wrong.returncode == 1
+    assert "max_length, tokenizer or classifier" in wrong.stdout
 
 
 def test_a_row_of_the_head_in_the_place_of_another_is_found(

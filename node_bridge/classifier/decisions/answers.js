@@ -1,5 +1,5 @@
 /** Makes the answer to a text from the numbers of its labels, by the kind of problem. */
-import { findMostProbable } from '../evaluation.js';
+import { findMostProbable } from '../evaluation/evaluation.js';
 
 /**
  * @typedef {import('../../data/text.js').NamedText} NamedText

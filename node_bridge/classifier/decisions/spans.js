@@ -4,7 +4,7 @@
  * Then the words are joined by the scheme of the labels.
  */
 import { CheckFailed } from '../../support/errors.js';
-import { findMostProbable } from '../evaluation.js';
+import { findMostProbable } from '../evaluation/evaluation.js';
 
 /**
  * @typedef {object} TokenLabel

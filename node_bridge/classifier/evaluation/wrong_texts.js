@@ -7,7 +7,7 @@
  * @property {string} predicted
  * @property {number} probability of the predicted label
  *
- * @typedef {Wrong & import('../data/text.js').NamedText} WrongText without a text where it must not be kept
+ * @typedef {Wrong & import('../../data/text.js').NamedText} WrongText without a text where it must not be kept
  */
 
 /** The order of wrong texts: by confidence, and of equal ones by line. @param {Wrong} one @param {Wrong} other */
@@ -20,7 +20,7 @@ export function compareWrong(one, other) {
  * published with the classifier, which holds none of its texts.
  *
  * @param {import('./evaluation.js').Decisions} decisions of the examples of `dataset`
- * @param {import('../data/dataset.js').Dataset} dataset
+ * @param {import('../../data/dataset.js').Dataset} dataset
  * @param {string[]} labels
  * @param {number} most
  * @returns {Promise<Wrong[]>}

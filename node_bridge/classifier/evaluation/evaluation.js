@@ -1,6 +1,6 @@
 /** Measures how good a head is on labelled texts. */
-import { toPrintable } from '../support/printable.js';
-import { alignColumns } from '../support/text_table.js';
+import { toPrintable } from '../../support/printable.js';
+import { alignColumns } from '../../support/text_table.js';
 
 /** Keras clips probabilities at this value: 0 costs 16.1, not Infinity. */
 const EPSILON = 1e-7;
@@ -25,7 +25,7 @@ const Z = 1.959963984540054;
  * @param {Int32Array} targets int32[texts], indices of labels
  * @returns {Promise<Evaluation>}
  *
- * @typedef {import('./feature_sets.js').FeatureSet} FeatureSet
+ * @typedef {import('../training/feature_sets.js').FeatureSet} FeatureSet
  */
 export async function evaluate(head, features, targets) {
   const decisions = new Decisions(head.labels.length, features.count);

@@ -1,6 +1,6 @@
 /** Evaluates a classifier on the labelled texts of a data file. */
-import { readExamples } from '../data/examples.js';
-import { UserError } from '../support/errors.js';
+import { readExamples } from '../../data/examples.js';
+import { UserError } from '../../support/errors.js';
 import { Decisions } from './evaluation.js';
 import { computeMetrics } from './metrics.js';
 import { compareWrong } from './wrong_texts.js';
@@ -10,13 +10,13 @@ const FIRST_BATCH = 64;
 const LARGEST_BATCH = 1024;
 
 /**
- * @typedef {import('../data/dataset.js').Dataset} Dataset
+ * @typedef {import('../../data/dataset.js').Dataset} Dataset
  * @typedef {import('./wrong_texts.js').WrongText} WrongText
  *
  * @typedef {object} Labeller the part of a Classifier that is needed
  * @property {string[]} labels
- * @property {import('../data/text.js').Task | undefined} task
- * @property {(texts: import('../data/text.js').GivenText[]) => Promise<import('./decisions/answers.js').Prediction[]>} predict
+ * @property {import('../../data/text.js').Task | undefined} task
+ * @property {(texts: import('../../data/text.js').GivenText[]) => Promise<import('../decisions/answers.js').Prediction[]>} predict
  *
  * @typedef {object} ClassifierEvaluation
  * @property {import('./metrics.js').Metrics} metrics
@@ -69,11 +69,11 @@ export async function evaluateClassifier(classifier, dataset, onTexts) {
  * are faster, since texts of the same length are encoded together.
  *
  * @param {Dataset} dataset
- * @returns {AsyncGenerator<import('../data/examples.js').Example[]>}
+ * @returns {AsyncGenerator<import('../../data/examples.js').Example[]>}
  * @throws {UserError} the file has changed since it was checked
  */
 async function* readBatches({ path, layout, count }) {
-  /** @type {import('../data/examples.js').Example[]} */
+  /** @type {import('../../data/examples.js').Example[]} */
   let batch = [];
   let [size, done] = [FIRST_BATCH, 0];
   for await (const example of readExamples(path, layout)) {

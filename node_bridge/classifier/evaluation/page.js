@@ -2,7 +2,7 @@
  * The frame of the HTML pages: one file without others, without scripts and without network. Every text
  * that comes from outside goes through `escapeHtml`; `renderTable` does it for its cells.
  */
-import { toPrintable } from '../support/printable.js';
+import { toPrintable } from '../../support/printable.js';
 
 /** Where scripts are off anyway: no page of this program loads anything. */
 const POLICY = "default-src 'none'; style-src 'unsafe-inline'";

@@ -4,25 +4,25 @@
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { listLabels } from '../data/dataset.js';
-import { toNamedText } from '../data/text.js';
-import { UserError } from '../support/errors.js';
-import { readInput } from '../support/files.js';
-import { isObject, parseJson } from '../support/json.js';
-import { asBytes, readSafetensors, writeSafetensors } from '../support/safetensors.js';
-import { sha256 } from '../support/sha256.js';
-import { evaluate } from './evaluation.js';
+import { listLabels } from '../../data/dataset.js';
+import { toNamedText } from '../../data/text.js';
+import { UserError } from '../../support/errors.js';
+import { readInput } from '../../support/files.js';
+import { isObject, parseJson } from '../../support/json.js';
+import { asBytes, readSafetensors, writeSafetensors } from '../../support/safetensors.js';
+import { sha256 } from '../../support/sha256.js';
+import { evaluate } from '../evaluation/evaluation.js';
 import { scaleFeatures, fitScaling, featuresFromStore } from './feature_sets.js';
 import { fitHead } from './fitting.js';
-import { Head } from './head.js';
+import { Head } from '../head.js';
 
 /** The figure that chooses the best epoch, by the value of --best-by. */
 export const BEST_BY = /** @type {const} */ ({ accuracy: 'devAccuracy', 'macro-f1': 'devMacroF1' });
 
 /**
- * @typedef {import('../data/dataset.js').Dataset} Dataset
- * @typedef {import('../support/progress.js').Progress} Progress
- * @typedef {import('./evaluation.js').Evaluation} Evaluation
+ * @typedef {import('../../data/dataset.js').Dataset} Dataset
+ * @typedef {import('../../support/progress.js').Progress} Progress
+ * @typedef {import('../evaluation/evaluation.js').Evaluation} Evaluation
  * @typedef {import('./fitting.js').EpochFigures & {devLoss: number, devAccuracy: number, devMacroF1: number}} EpochResult
  *
  * @typedef {keyof typeof BEST_BY} BestBy
@@ -33,7 +33,7 @@ export const BEST_BY = /** @type {const} */ ({ accuracy: 'devAccuracy', 'macro-f
  * @property {string[]} labels
  * @property {Int32Array} targets of the training texts
  * @property {Int32Array} devTargets
- * @property {import('../data/dataset.js').TextSource} golden the classifier stores its answers to these texts;
+ * @property {import('../../data/dataset.js').TextSource} golden the classifier stores its answers to these texts;
  *   they are published with it, so they are never the user's own
  *
  * @typedef {object} TrainingSettings
@@ -57,7 +57,7 @@ export const BEST_BY = /** @type {const} */ ({ accuracy: 'devAccuracy', 'macro-f
  * @property {EpochResult[]} history
  * @property {number} bestEpoch the epoch of the head's weights
  * @property {Evaluation} dev
- * @property {import('./classifier_files.js').GoldenAnswer[]} golden
+ * @property {import('../classifier_files.js').GoldenAnswer[]} golden
  */
 
 /**
@@ -82,7 +82,7 @@ export function buildProblem(train, dev) {
  * run that was stopped.
  *
  * @param {TrainingProblem} problem
- * @param {import('../encoder/feature_cache.js').FeatureStore} store has the vectors of all texts
+ * @param {import('../../encoder/feature_cache.js').FeatureStore} store has the vectors of all texts
  * @param {TrainingSettings} settings
  * @param {TrainingCheckpoint} checkpoint is read at the start and written after each epoch
  * @param {Listener} listener gets progress and messages
@@ -158,12 +158,12 @@ function isBetter(one, other, bestBy) {
  * Computes the golden answers: by them a later check can see whether a copy gives the same answers.
  *
  * @param {Head} head
- * @param {import('../data/dataset.js').TextSource} texts
+ * @param {import('../../data/dataset.js').TextSource} texts
  * @param {import('./feature_sets.js').FeatureSet} features of these texts
  */
 async function computeGoldenAnswers(head, texts, features) {
   const rows = await head.probabilitiesOf(features);
-  /** @type {import('./classifier_files.js').GoldenAnswer[]} */
+  /** @type {import('../classifier_files.js').GoldenAnswer[]} */
   const golden = [];
   for await (const text of texts.texts()) {
     const row = rows[golden.length];

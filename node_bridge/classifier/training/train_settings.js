@@ -1,6 +1,6 @@
 /** The options of train.js that decide the result, and the settings that they give with a bundle. */
-import { listFirst } from '../data/dataset.js';
-import { UserError } from '../support/errors.js';
+import { listFirst } from '../../data/dataset.js';
+import { UserError } from '../../support/errors.js';
 import {
   choiceOption,
   customOption,
@@ -8,11 +8,11 @@ import {
   positiveNumberOption,
   toTypedName,
   wholeNumberOption,
-} from '../support/options.js';
-import { MIN_LENGTH } from '../tokenizer/truncate.js';
+} from '../../support/options.js';
+import { MIN_LENGTH } from '../../tokenizer/truncate.js';
 import { DEFAULTS } from './defaults.js';
 import { SCHEDULES } from './fitting.js';
-import { HEADS } from './head_layers.js';
+import { HEADS } from '../head_layers.js';
 import { BEST_BY } from './training.js';
 
 const MAX_SEED = 2 ** 31;
@@ -63,13 +63,13 @@ export const TRAINING_OPTIONS = {
 };
 
 /**
- * @typedef {import('../support/options.js').Values<typeof TRAINING_OPTIONS> & {maxLength: string | undefined,
+ * @typedef {import('../../support/options.js').Values<typeof TRAINING_OPTIONS> & {maxLength: string | undefined,
  *   workers: number | undefined, split: number | undefined, encoding: string,
- *   columns: import('../data/columns.js').Columns | undefined, noHeader: boolean}} TrainingValues of the options
+ *   columns: import('../../data/columns.js').Columns | undefined, noHeader: boolean}} TrainingValues of the options
  *
  * @typedef {Omit<import('./training.js').TrainingSettings, 'classWeights'> & {maxLength: number,
  *   workers: number | undefined, split: number | undefined,
- *   layout: import('../data/rows.js').FileLayout}} ParsedSettings `layout`: of the data files
+ *   layout: import('../../data/rows.js').FileLayout}} ParsedSettings `layout`: of the data files
  */
 
 /**
@@ -77,7 +77,7 @@ export const TRAINING_OPTIONS = {
  * finished classifier again.
  *
  * @param {TrainingValues} values
- * @param {import('../bundle/bundle.js').Bundle} bundle
+ * @param {import('../../bundle/bundle.js').Bundle} bundle
  * @returns {ParsedSettings}
  * @throws {UserError} `maxLength` is no length that the bundle has
  */

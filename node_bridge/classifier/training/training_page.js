@@ -1,10 +1,10 @@
 /** The page of a training: the data, the settings, learning curves, and the evaluation on the dev texts. */
 import { basename } from 'node:path';
 
-import { hashFile } from '../support/sha256.js';
-import { createAxis, renderCurves } from './charts.js';
-import { renderEvaluation, renderFacts, renderSummary } from './evaluation_page.js';
-import { escapeHtml, renderPage } from './page.js';
+import { hashFile } from '../../support/sha256.js';
+import { createAxis, renderCurves } from '../evaluation/charts.js';
+import { renderEvaluation, renderFacts, renderSummary } from '../evaluation/evaluation_page.js';
+import { escapeHtml, renderPage } from '../evaluation/page.js';
 
 /** Under so many epochs as fit beside each other. */
 const MAX_EPOCH_TICKS = 12;
@@ -22,8 +22,8 @@ const MAX_EPOCH_TICKS = 12;
  * @param {string} result.bestBy
  * @param {[string, string][]} result.data facts about the data files
  * @param {[string, string][]} result.settings
- * @param {import('./metrics.js').Metrics} result.metrics of the best epoch on the dev texts
- * @param {import('./wrong_texts.js').WrongText[]} result.wrong dev texts, the most confident first
+ * @param {import('../evaluation/metrics.js').Metrics} result.metrics of the best epoch on the dev texts
+ * @param {import('../evaluation/wrong_texts.js').WrongText[]} result.wrong dev texts, the most confident first
  * @param {string[]} result.warnings about the data
  * @returns {string}
  */

@@ -5,9 +5,9 @@
  */
 import { setImmediate as turn } from 'node:timers/promises';
 
-import { tf } from '../backends/tfjs.js';
+import { tf } from '../../backends/tfjs.js';
 import { DEFAULTS } from './defaults.js';
-import { buildInput } from './head.js';
+import { buildInput } from '../head.js';
 
 /** The learning rate of an epoch as a share of the first, by the share of epochs that are done. */
 export const SCHEDULES = {
@@ -46,11 +46,11 @@ export const SCHEDULES = {
  */
 
 /**
- * @param {import('./head.js').Head} head is trained in place
+ * @param {import('../head.js').Head} head is trained in place
  * @param {import('./feature_sets.js').FeatureSet} features of the training texts
  * @param {Int32Array} targets int32[texts], indices of labels
  * @param {FitOptions} options
- * @throws {import('../support/errors.js').CheckFailed} weights are no longer finite
+ * @throws {import('../../support/errors.js').CheckFailed} weights are no longer finite
  */
 export async function fitHead(head, features, targets, options) {
   const { epochs, batchSize, seed = DEFAULTS.seed } = options;
@@ -91,7 +91,7 @@ export async function fitHead(head, features, targets, options) {
 /**
  * Creates an Adam optimizer with the state of the end of an epoch.
  *
- * @param {import('./head.js').Head} head
+ * @param {import('../head.js').Head} head
  * @param {number} learningRate
  * @param {FitState} state
  */
@@ -108,7 +108,7 @@ async function createAdam(head, learningRate, { steps, moments }) {
   return optimizer;
 }
 
-/** @param {import('./head.js').Head} head @param {import('@tensorflow/tfjs-core').Optimizer} optimizer */
+/** @param {import('../head.js').Head} head @param {import('@tensorflow/tfjs-core').Optimizer} optimizer */
 export function compileHead(head, optimizer) {
   head.model.compile({ optimizer, loss: 'categoricalCrossentropy', metrics: ['accuracy'] });
 }
@@ -125,7 +125,7 @@ async function readOptimizerState(optimizer) {
 /**
  * Trains on one batch.
  *
- * @param {import('./head.js').Head} head compiled
+ * @param {import('../head.js').Head} head compiled
  * @param {Int32Array} texts int32[batch], indices of the texts in `features`
  * @param {import('./feature_sets.js').FeatureSet} features of all training texts
  * @param {Int32Array} targets int32[texts], indices of labels

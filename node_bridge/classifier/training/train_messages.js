@@ -1,14 +1,14 @@
 /** The messages of train.js: at the start, after each epoch, and at the end. */
-import { shortenPath } from '../support/files.js';
-import { formatConfusion, wilsonInterval95 } from './evaluation.js';
-import { formatAccuracy, formatPercent } from './evaluation_messages.js';
-import { summarizeConfusion } from './metrics.js';
+import { shortenPath } from '../../support/files.js';
+import { formatConfusion, wilsonInterval95 } from '../evaluation/evaluation.js';
+import { formatAccuracy, formatPercent } from '../evaluation/evaluation_messages.js';
+import { summarizeConfusion } from '../evaluation/metrics.js';
 
 /**
- * @typedef {import('../bundle/bundle.js').Bundle} Bundle
+ * @typedef {import('../../bundle/bundle.js').Bundle} Bundle
  * @typedef {import('./training.js').TrainingProblem} Problem
  * @typedef {import('./training.js').EpochResult} EpochResult
- * @typedef {import('./evaluation.js').Evaluation} Evaluation
+ * @typedef {import('../evaluation/evaluation.js').Evaluation} Evaluation
  * @typedef {import('./data_report.js').DataReport} DataReport
  */
 
@@ -34,7 +34,7 @@ export function formatEpoch({ loss, accuracy, devLoss, devAccuracy, devMacroF1 }
 }
 
 /**
- * @param {{evaluation: Evaluation, labels: string[], metrics: import('./metrics.js').Metrics,
+ * @param {{evaluation: Evaluation, labels: string[], metrics: import('../evaluation/metrics.js').Metrics,
  *   bestEpoch: number, bestBy: string, out: string, next: string}} result
  */
 export function formatResult({ evaluation, labels, metrics, bestEpoch, bestBy, out, next }) {

@@ -27,8 +27,8 @@ export function featuresInMemory(rows, hidden) {
 }
 
 /**
- * @param {import('../encoder/feature_cache.js').FeatureStore} store
- * @param {import('../data/dataset.js').TextSource} dataset all its texts are in the store
+ * @param {import('../../encoder/feature_cache.js').FeatureStore} store
+ * @param {import('../../data/dataset.js').TextSource} dataset all its texts are in the store
  * @returns {FeatureSet}
  */
 export function featuresFromStore(store, dataset) {

@@ -3,9 +3,9 @@
  * contradict each other, too few dev texts, labels out of balance. These are warnings; training
  * goes on.
  */
-import { KeyTable } from '../data/text_keys.js';
-import { NO_LIMIT } from '../tokenizer/truncate.js';
-import { wilsonHalfWidth95 } from './evaluation.js';
+import { KeyTable } from '../../data/text_keys.js';
+import { NO_LIMIT } from '../../tokenizer/truncate.js';
+import { wilsonHalfWidth95 } from '../evaluation/evaluation.js';
 
 /** A warning comes if dev accuracy is more uncertain than this. */
 const MAX_UNCERTAINTY = 0.05;
@@ -19,7 +19,7 @@ const SHOWN = 3;
 const SHOWN_LABELS = 8;
 
 /**
- * @typedef {import('../data/dataset.js').Dataset} Dataset
+ * @typedef {import('../../data/dataset.js').Dataset} Dataset
  * @typedef {Omit<import('./training.js').TrainingProblem, 'golden'>} Problem
  *
  * @typedef {object} Contradictions texts that have several labels
@@ -57,7 +57,7 @@ export class CutCounter {
   #longest = 0;
 
   /**
-   * @param {import('../encoder/features.js').Tokenizer} tokenizer
+   * @param {import('../../encoder/features.js').Tokenizer} tokenizer
    * @param {number} maxLength [CLS] and [SEP] counted
    */
   constructor(tokenizer, maxLength) {
@@ -65,7 +65,7 @@ export class CutCounter {
     this.#maxLength = maxLength;
   }
 
-  /** @param {import('../data/text.js').Text} text */
+  /** @param {import('../../data/text.js').Text} text */
   add({ text, pair }) {
     const { length } = this.#tokenizer.encode(text, { pair, maxLength: NO_LIMIT }).ids;
     const cutLength =

@@ -1,6 +1,6 @@
 /** An evaluation as lines of a terminal. train.js uses a part of them. */
-import { alignColumns } from '../support/text_table.js';
-import { toPrintable } from '../support/printable.js';
+import { alignColumns } from '../../support/text_table.js';
+import { toPrintable } from '../../support/printable.js';
 import { formatConfusion } from './evaluation.js';
 
 /** More labels, or a longer one, do not fit a terminal. */

@@ -1,5 +1,5 @@
 /** An evaluation as sections of an HTML page, of evaluate.js and of train.js. */
-import { toPrintable } from '../support/printable.js';
+import { toPrintable } from '../../support/printable.js';
 import { renderCurves, renderHistogram, renderReliability, SHARES } from './charts.js';
 import { formatAccuracy, formatBestThreshold, formatCalibration, formatPercent, pickCommonest } from './evaluation_messages.js';
 import { escapeHtml, renderPage, renderTable } from './page.js';

@@ -1,11 +1,11 @@
 /** The directory of an evaluation: the figures, the page, and the texts that were labelled wrongly. */
 import { join } from 'node:path';
 
-import { UserError } from '../support/errors.js';
-import { readInput } from '../support/files.js';
-import { isObject, parseJson } from '../support/json.js';
-import { assertWritable, writeDirectory } from '../support/output_directory.js';
-import { toJsonLine } from '../support/printable.js';
+import { UserError } from '../../support/errors.js';
+import { readInput } from '../../support/files.js';
+import { isObject, parseJson } from '../../support/json.js';
+import { assertWritable, writeDirectory } from '../../support/output_directory.js';
+import { toJsonLine } from '../../support/printable.js';
 
 const FIGURES = 'evaluation.json';
 const PAGE = 'evaluation.html';
@@ -14,7 +14,7 @@ export const FORMAT = 'bert-bridge-evaluation';
 /** The largest figures in bytes: with 10,000 labels they have a few MB. */
 const MAX_FILE_BYTES = 2 ** 28;
 
-/** @type {import('../support/output_directory.js').DirectoryKind} */
+/** @type {import('../../support/output_directory.js').DirectoryKind} */
 const EVALUATION_DIRECTORY = { marker: FIGURES, filesOf: listFiles };
 
 /** @param {string} dir @throws {UserError} the file is of another program */

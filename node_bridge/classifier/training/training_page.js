@@ -1,6 +1,4 @@
 /** The page of a training: the data, the settings, learning curves, and the evaluation on the dev texts. */
-import { basename } from 'node:path';
-
 import { hashFile } from '../../support/sha256.js';
 import { createAxis, renderCurves } from '../evaluation/charts.js';
 import { renderEvaluation, renderFacts, renderSummary } from '../evaluation/evaluation_page.js';
@@ -49,19 +47,20 @@ const UNTRAINED =
   '<b>The weights of the encoder are untrained</b>: they were drawn by a seed. The figures show that everything works, not how good a trained model is.';
 
 /**
- * What the page says of the two sets.
+ * What the page says of the two sets: counts, and the sha256 of their files. The page is published with the
+ * classifier, so it does not have the names of the files.
  *
  * @param {import('./training.js').TrainingProblem} problem
  * @returns {Promise<[string, string][]>}
  */
 export async function describeData({ train, dev, labels }) {
-  const files = [...new Set([train.path, dev.path])];
-  const sums = await Promise.all(files.map(hashFile));
+  const sum = await hashFile(train.path);
   return [
-    ['training texts', `${train.count} of ${basename(train.path)} (${train.task})`],
-    ['dev texts', `${dev.count} of ${basename(dev.path)}`],
+    ['training texts', `${train.count} (${train.task})`],
+    ['sha256 of their file', sum],
+    ['dev texts', String(dev.count)],
+    ['sha256 of their file', dev.path === train.path ? `${sum} (the same file)` : await hashFile(dev.path)],
     ['labels', String(labels.length)],
-    ...files.map((path, i) => /** @type {[string, string]} */ ([`sha256 of ${basename(path)}`, sums[i]])),
   ];
 }
 

@@ -112,7 +112,7 @@ def test_weights_without_a_counterpart_are_reported(tmp_path):
 def test_stored_weights_replace_the_variables_unless_one_is_folded(tmp_path):
     rounded = TABLE.astype(np.float16)
     half: Tensors = {"weights/table": (rounded, {}), "weights/bias": (BIAS, None)}
-    assert compared(tmp_path, half)["status"] == "pass"
+    assert compared(tmp_path, half).status == "pass"
     assert stored_dtype(tmp_path) == "float16"
     stored = stored_variables(tmp_path, tmp_path / "source.safetensors")
     assert stored is not None and sorted(stored) == ["bias", "table"]
@@ -121,7 +121,7 @@ def test_stored_weights_replace_the_variables_unless_one_is_folded(tmp_path):
     assert 0 < np.abs(stored["table"] - TABLE).max() <= 2.0**-12
     assert (stored["bias"] == BIAS).all()
 
-    assert compared(tmp_path, plain() | {"weights/folded": (BIAS, None)})["status"] == "pass"
+    assert compared(tmp_path, plain() | {"weights/folded": (BIAS, None)}).status == "pass"
     assert stored_dtype(tmp_path) == "float32"
     assert stored_variables(tmp_path, tmp_path / "source.safetensors") is None
 

@@ -281,7 +281,7 @@ def _draw_marks(
         hollow: whether the circles are not filled; for texts without special tokens.
     """
     colour = SERIES[series % len(SERIES)]
-    label = f"{name}, without special tokens" if hollow else name
+    label = f"{name}, without [CLS]" if hollow else name
     filled = "none" if hollow else colour
     marks = axes.scatter(across, up, 22, facecolors=filled, edgecolors=colour, label=label)
     chart.mark(marks, "mark", tooltips)

@@ -31,8 +31,8 @@ def add_huggingface_head(
 ) -> Checkpoint:
     """Adds the head of a Hugging Face checkpoint whose config names a class with one.
 
-    Several classes call their heads `classifier`, so without the class there is no telling what it
-    takes: the head is left out with a notice.
+    Several classes call their heads `classifier`, so nothing but the class says what it takes.
+    Without it the head is left out with a notice.
 
     Args:
         checkpoint: the checkpoint without its head.

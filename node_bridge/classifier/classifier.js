@@ -13,7 +13,7 @@ import { readDescription } from './classifier_files.js';
 import { ANSWERS } from './decisions/answers.js';
 import { isBundle, openBundleHead } from './decisions/bundle_head.js';
 import { Head } from './head.js';
-import { predictStream } from './prediction.js';
+import { collectAnswers, predictStream } from './prediction.js';
 
 /**
  * @typedef {import('./prediction.js').Broken} Broken
@@ -151,11 +151,7 @@ export class Classifier {
   async predict(texts, options = {}) {
     assertOptions('predict', options, ['top']);
     const { top } = options;
-    const predictions = [];
-    for await (const prediction of this.stream(Array.isArray(texts) ? texts : [texts], { top })) {
-      predictions.push(prediction);
-    }
-    return Array.isArray(texts) ? predictions : predictions[0];
+    return collectAnswers(texts, (all) => this.stream(all, { top }));
   }
 
   /**

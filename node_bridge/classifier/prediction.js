@@ -96,6 +96,21 @@ function checkTexts(texts, task, keepBroken) {
 }
 
 /**
+ * Collects the answers to one text, or to each text of an array.
+ *
+ * @template T, A
+ * @param {T | readonly T[]} texts
+ * @param {(texts: readonly T[]) => AsyncIterable<A>} stream answers texts in their order
+ * @returns {Promise<A | A[]>} an array only for an array
+ */
+export async function collectAnswers(texts, stream) {
+  const all = /** @type {readonly T[]} */ (Array.isArray(texts) ? texts : [texts]);
+  const answers = [];
+  for await (const answer of stream(all)) answers.push(answer);
+  return Array.isArray(texts) ? answers : answers[0];
+}
+
+/**
  * @template {object} A
  * @param {(Text | Error)[]} batch
  * @param {Tools} tools

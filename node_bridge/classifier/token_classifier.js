@@ -3,7 +3,7 @@ import { DEFAULT_WORKERS } from '../encoder/encoder_pool.js';
 import { assertOptions } from '../support/option_names.js';
 import { openBundleHead } from './decisions/bundle_head.js';
 import { labelTokens } from './decisions/spans.js';
-import { predictStream } from './prediction.js';
+import { collectAnswers, predictStream } from './prediction.js';
 
 /**
  * @typedef {import('./prediction.js').Broken} Broken
@@ -108,9 +108,7 @@ export class TokenClassifier {
    * @returns {Promise<TokenPrediction | TokenPrediction[]>}
    */
   async predict(texts) {
-    const predictions = [];
-    for await (const prediction of this.stream(Array.isArray(texts) ? texts : [texts])) predictions.push(prediction);
-    return Array.isArray(texts) ? predictions : predictions[0];
+    return collectAnswers(texts, (all) => this.stream(all));
   }
 
   /**

@@ -7,7 +7,7 @@ within what the probabilities may be off.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -158,21 +158,51 @@ class OwnClassifier:
         Raises:
             UserError: the model has no such output.
         """
-        batches = {key: dict(batch) for key, batch in run.batches.items()}
-        decisions = {}
-        for key, batch in batches.items():
-            if key[0] in SPECIALS:
-                if self.output not in batch:
-                    raise UserError(
-                        f"the model has no output {self.output}, from which the bundle's "
-                        "classifier decides; export the bundle again"
-                    )
-                batch[PROBABILITIES] = self.probabilities(batch[self.output])
-                pairs = zip(batch[PROBABILITIES], batch["attention_mask"], strict=True)
-                decisions[key] = [self.decide(row, mask) for row, mask in pairs]
-        found = replace(run, batches=batches, decisions=decisions)
-        if self.output not in run.costs:
-            return found
-        answered = [batch[PROBABILITIES] for batch in batches.values() if PROBABILITIES in batch]
-        own = self.cost(run.costs[self.output], answered)
-        return replace(found, costs=dict(run.costs) | {PROBABILITIES: own})
+        return with_answers(
+            run,
+            self.output,
+            lambda scores, _: self.probabilities(scores),
+            self.decide,
+            self.cost,
+            missing=f"the model has no output {self.output}, from which the bundle's classifier "
+            "decides; export the bundle again",
+        )
+
+
+def with_answers(
+    run: RunOutput,
+    output: str,
+    probabilities: Callable[[Array, Array], Array],
+    decide: Callable[[Array, Array], list[Decision]],
+    cost: Callable[[Cost, Sequence[Array]], Cost],
+    *,
+    missing: str,
+) -> RunOutput:
+    """Returns a run with the probabilities and decisions that follow from one of its outputs.
+
+    Args:
+        run: of Python.
+        output: the name of the output.
+        probabilities: computes those of a batch, from the output and the mask.
+        decide: decides for one text, from its probabilities and its mask.
+        cost: what float32 costs all probabilities, from the output's cost and the probabilities.
+        missing: the message where the run lacks the output.
+
+    Raises:
+        UserError: the run lacks the output.
+    """
+    batches = {key: dict(batch) for key, batch in run.batches.items()}
+    decisions = {}
+    answered = []
+    for key, batch in batches.items():
+        if key[0] in SPECIALS:
+            if output not in batch:
+                raise UserError(missing)
+            mask = batch["attention_mask"]
+            batch[PROBABILITIES] = found = probabilities(batch[output], mask)
+            decisions[key] = [decide(*pair) for pair in zip(found, mask, strict=True)]
+            answered.append(found)
+    costs = dict(run.costs)
+    if output in costs:
+        costs[PROBABILITIES] = cost(costs[output], answered)
+    return replace(run, batches=batches, decisions=decisions, costs=costs)

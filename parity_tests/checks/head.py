@@ -1,7 +1,7 @@
 """Computes the classifier that Node trained, in float64 from the same TF.js files."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from numerics.budgets import Cost
 from parity_tests.cases import shorten
 from parity_tests.checks.budgets import Budgets
 from parity_tests.checks.compare import Measures, compare_arrays, make_problem
-from parity_tests.checks.decisions import OwnClassifier, decide_label
+from parity_tests.checks.decisions import OwnClassifier, decide_label, with_answers
 from parity_tests.checks.stages import LABEL, StageRow
 from parity_tests.provenance import Contract
 from parity_tests.runners.runners import NodeSide
@@ -130,20 +130,13 @@ class Head:
         Raises:
             UserError: the model has no such output.
         """
-        batches = {key: dict(batch) for key, batch in run.batches.items()}
-        decisions = {}
-        for key, batch in batches.items():
-            if key[0] in SPECIALS:
-                if sequence not in batch:
-                    raise UserError(f"the model has no {sequence}, which --classifier needs")
-                both = batch[sequence], batch["attention_mask"]
-                batch[PROBABILITIES] = self.probabilities(*both)
-                decisions[key] = [[decide_label(p, self.labels)] for p in batch[PROBABILITIES]]
-        with_answers = replace(run, batches=batches, decisions=decisions)
-        if sequence not in run.costs:
-            return with_answers
-        return replace(
-            with_answers, costs=dict(run.costs) | {PROBABILITIES: self.cost(run, sequence)}
+        return with_answers(
+            run,
+            sequence,
+            self.probabilities,
+            lambda row, _: [decide_label(row, self.labels)],
+            lambda *_: self.cost(run, sequence),
+            missing=f"the model has no {sequence}, which --classifier needs",
         )
 
 

@@ -50,7 +50,6 @@ def _add_row_case(suite: ET.Element, row: RowEntry, failures: list[FailureEntry]
         row: of the report.
         failures: of the report.
     """
-    keys = ("backend", "special_tokens", "comparison", "stage")
     on_texts = row.comparison == ON_TEXTS
     group = SPECIAL_TOKEN_GROUPS[row.special_tokens] if on_texts else row.comparison
     if row.stage == STAGE:
@@ -59,11 +58,7 @@ def _add_row_case(suite: ET.Element, row: RowEntry, failures: list[FailureEntry]
     case.set("name", row.comparison if row.stage == STAGE else row.stage)
     if row.status == "pass":
         return
-    messages = [
-        failure.message
-        for failure in failures
-        if all(getattr(failure, key) == getattr(row, key) for key in keys)
-    ]
+    messages = [failure.message for failure in failures if failure.key == row.key]
     failure = ET.SubElement(case, "failure", type=row.status)
     failure.set("message", _clean_line(messages[0] if messages else "drift"))
     failure.text = "\n".join(map(_clean_line, messages))

@@ -311,10 +311,15 @@ def _draw_course(chart: Chart, axes: Axes, curve: Curve, name: str, colour: str)
         name: for the legend.
         colour: of the line.
     """
-    known = [(step, value) for step, value in enumerate(curve, start=1) if value is not None]
+    known = _known_steps(curve)
     steps, values = [step for step, _ in known], [value for _, value in known]
     [line] = axes.plot(steps, values, color=colour, linewidth=1.2, label=name)
     chart.mark(line, "limit" if colour == BAD else "course")
+
+
+def _known_steps(curve: Curve) -> list[tuple[int, float]]:
+    """Returns the steps, from 1, that have a number, with their number."""
+    return [(step, value) for step, value in enumerate(curve, start=1) if value is not None]
 
 
 def _draw_steps(
@@ -330,7 +335,7 @@ def _draw_steps(
         series: the number of its colour.
         lowest: where smaller numbers are drawn.
     """
-    known = [(step, value) for step, value in enumerate(curve, start=1) if value is not None]
+    known = _known_steps(curve)
     _draw_marks(
         chart,
         axes,

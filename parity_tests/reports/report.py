@@ -118,6 +118,11 @@ class RowKey:
     comparison: str
     stage: str
 
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The same for a row, its failures and its points."""
+        return (self.backend, self.special_tokens, self.comparison, self.stage)
+
 
 @dataclass(frozen=True)
 class RowEntry(RowKey):

@@ -16,7 +16,7 @@ module.exports = {
       comment: 'It takes a bundle and text, and knows nothing of Python, of the parity tests or of the benchmarks.',
       severity: 'error',
       from: { path: '^node_bridge/' },
-      to: { path: '^(bench|export|fault_injection|native|parity_tests|tests)/' },
+      to: { path: '^(bench|export|fault_injection|launcher|native|parity_tests|tests)/' },
     },
     {
       name: 'commands-are-on-top',
@@ -30,6 +30,13 @@ module.exports = {
       from: { path: folder(name) },
       to: { path: [...above(name), ...beside(name)].map(folder) },
     })).filter(({ to }) => to.path.length > 0),
+    {
+      name: 'launcher-needs-no-packages',
+      comment: 'bootstrap.js runs it before any package is installed.',
+      severity: 'error',
+      from: { path: '^(launcher/|bootstrap\\.js$)' },
+      to: { dependencyTypes: ['npm', 'npm-dev', 'npm-no-pkg', 'npm-unknown', 'unknown', 'undetermined'] },
+    },
     {
       name: 'known-packages',
       comment: 'What package.json does not name is not there when the package is installed.',

@@ -17,19 +17,18 @@ from typing import NoReturn
 import nox
 from nox.command import CommandFailed
 
+ROOT = Path(__file__).parent
+sys.path.insert(0, str(ROOT))  # nox runs this file, but does not find what is beside it
+
+from launcher.environments import is_complete, make_environment, program_of  # noqa: E402
+from support.errors import EnvironmentProblem  # noqa: E402
+
 nox.needs_version = ">=2024.4.15"
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["export", "train", "parity"]
 
-ROOT = Path(__file__).parent
-DOWNLOAD_SIZES = {
-    "python": "about 600 MB to download the first time",
-    "judge": "about 3 GB, once",
-    "publishers": "about 50 MB, once",
-}
 MAX_PARALLEL_TESTS = 4
 """The most tests that run at once, on any number of cores: each may take 2 GB."""
-SUPPORTED_PYTHONS = "3.11, 3.12 or 3.13"
 USER, ENVIRONMENT = 2, 3
 """Exit codes: a mistake in the arguments, and a machine that lacks something."""
 
@@ -103,7 +102,7 @@ def lint(session: nox.Session) -> None:
     python(session, "-m", "vulture")
     node(session, "node_modules/@biomejs/biome/bin/biome", "check", ".")
     node(session, "node_modules/typescript/bin/tsc", "-p", ".")
-    folders = ["node_bridge", "parity_tests", "fault_injection", "bench", "tests/node"]
+    folders = ["node_bridge", "launcher", "parity_tests", "fault_injection", "bench", "tests/node"]
     node(session, "node_modules/dependency-cruiser/bin/dependency-cruise.mjs", *folders)
     node(session, "node_modules/knip/bin/knip.js")
 
@@ -197,36 +196,14 @@ def embedded(session: nox.Session) -> None:
 
 def environment(session: nox.Session, name: str) -> Path:
     """Makes or updates the environment of locks/NAME.txt; returns the path of its Python."""
-    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-        refuse(
-            session,
-            f"got Python {sys.version.split()[0]}, TensorFlow 2.21 needs {SUPPORTED_PYTHONS}",
-        )
-    home, lock = ROOT / ".nox" / name, ROOT / "locks" / f"{name}.txt"
-    program = home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    stamp = home / "locked.sha256"
-    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
-    if not stamp.exists() or stamp.read_text() != wanted:
-        session.log(f"installing the Python packages of {lock.name} ({DOWNLOAD_SIZES[name]})")
-        base = [uv(session)]
-        if not program.exists():
-            run(session, *base, "venv", "-q", "-p", sys.executable, str(home), result=False)
-        if name == "publishers":
-            shared = site_packages(session, environment(session, "python"))
-            (site_packages(session, program) / "shared.pth").write_text(f"{shared}\n", "utf-8")
-        # Compile bytecode now: containers often forbid it later. Without bytecode each import of
-        # TensorFlow takes 16 s of one core, with it 7 s.
-        sync = ["pip", "sync", "--compile-bytecode", "-p", str(program)]
-        run(session, *base, *sync, "--require-hashes", str(lock), result=False)
-        stamp.write_text(wanted)
-    return program
-
-
-def site_packages(session: nox.Session, program: Path) -> Path:
-    """Returns the folder of a Python's packages."""
-    ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    answer = session.run(str(program), "-c", ask, external=True, silent=True)
-    return Path(str(answer).strip())
+    home = ROOT / ".nox" / name
+    if not is_complete(name, home):
+        shared = environment(session, "python") if name == "publishers" else None
+        try:
+            make_environment(name, home, Path(uv(session)), session.log, shared)
+        except EnvironmentProblem as problem:
+            refuse(session, str(problem))
+    return program_of(home)
 
 
 def node_packages(session: nox.Session) -> None:

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from support import ROOT
 from support.errors import CheckFailed, EnvironmentProblem
-from support.node import find_node, last_line, run_node
+from support.node import find_node, has_node_packages, last_line, run_node
 
 if TYPE_CHECKING:
     from export.graph.graph import FrozenGraph
 
 VERIFY = ROOT / "node_bridge" / "verify.js"
-INSTALLED = ROOT / "node_modules" / "@tensorflow" / "tfjs-core"
 # Plain JavaScript does about 0.1 to 0.2 billion multiplications a second, wasm a hundred times as
 # many. So on cpu only as many golden texts run as take about five seconds, at least one.
 CPU_PRODUCTS = 5e8
@@ -107,7 +106,7 @@ def _node_with_packages() -> str:
     """
     consequence = ", and no bundle is written before it has run in Node"
     found = find_node(consequence)
-    if not INSTALLED.is_dir():
+    if not has_node_packages():
         raise EnvironmentProblem(
             f"Node's packages are not installed in {ROOT}{consequence}; run `npm ci` there, or use "
             "`nox -s export -- …`"

@@ -6,6 +6,7 @@ Where the project has a prebuilt tfjs-node that works, Node uses that one instea
 
 import shutil
 import sys
+from pathlib import Path
 
 from native.build import HOME, build, find_tensorflow, make_stamp, read_stamp
 from support.command_line import OptionParser, command
@@ -29,13 +30,13 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__,
         epilog=EXAMPLE,
     )
-    parser.parse_args(arguments)
-    say(build_if_needed())
+    parser.add_argument("--home", type=Path, default=HOME, help="default: .nox/native")
+    say(build_if_needed(parser.parse_args(arguments).home))
     return 0
 
 
-def build_if_needed() -> str:
-    """Builds the binding unless a working one exists; returns a message for the user.
+def build_if_needed(home: Path) -> str:
+    """Builds the binding in `home` unless a working one exists; returns a message for the user.
 
     Raises:
         EnvironmentProblem: see `find_node`, `find_tensorflow` and `build`; or the new binding does
@@ -49,14 +50,14 @@ def build_if_needed() -> str:
             "remove it to build one against Python's"
         )
     tensorflow = find_tensorflow()
-    if "error" not in existing and read_stamp(HOME) == make_stamp(tensorflow):
-        return f"{HOME}: nothing has changed, nothing to do"
-    build(tensorflow, HOME, say)
+    if "error" not in existing and read_stamp(home) == make_stamp(tensorflow):
+        return f"{home}: nothing has changed, nothing to do"
+    build(tensorflow, home, say)
     now = check_native()
     if "error" in now:
-        shutil.rmtree(HOME)
+        shutil.rmtree(home)
         raise EnvironmentProblem(f"what was built does not work: {now['error']}")
-    return f"{HOME}: Node runs TensorFlow {now['tensorflow']}, the one of Python"
+    return f"{home}: Node runs TensorFlow {now['tensorflow']}, the one of Python"
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 /** `node node_bridge/train.js` trains a classifier on a frozen encoder. */
-import { dirname, join, relative, resolve } from 'node:path';
+import { relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { useBackend } from './backends/index.js';
@@ -43,9 +43,8 @@ import { asBytes } from './support/safetensors.js';
 import { sha256 } from './support/sha256.js';
 import { Tokenizer } from './tokenizer/index.js';
 
-const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
-const PREDICT = join(ROOT, 'node_bridge', 'predict.js');
-/** Where the embedded texts are, below ROOT. */
+const PREDICT = fileURLToPath(new URL('predict.js', import.meta.url));
+/** Where `export` puts the embedded texts, below the working directory. */
 const TRAIN_FILE = 'artifacts/data/train.jsonl';
 const DEV_FILE = 'artifacts/data/dev.jsonl';
 /** How many of the dev texts that it got wrong training.html names. */
@@ -60,7 +59,7 @@ Vectors and finished epochs are saved in the cache: after Ctrl-C or a crash the 
 `;
 
 const OPTIONS = {
-  bundle: textOption({ value: 'DIR', help: 'the bundle', ...belowRoot('artifacts/bundle/albert_tiny') }),
+  bundle: textOption({ value: 'DIR', help: 'the bundle', ...belowHere('artifacts/bundle/albert_tiny') }),
   train: textOption({
     value: 'FILE',
     help:
@@ -80,7 +79,7 @@ const OPTIONS = {
   ),
   noHeader: flagOption('the first line of a table is data; needs --columns'),
   encoding: encodingOption,
-  out: textOption({ value: 'DIR', help: 'gets training.html and log.jsonl too', ...belowRoot('artifacts/classifier') }),
+  out: textOption({ value: 'DIR', help: 'gets training.html and log.jsonl too', ...belowHere('artifacts/classifier') }),
   force: flagOption(
     'replace a finished classifier in --out; without it the same command does nothing more, and another one is refused',
   ),
@@ -88,7 +87,7 @@ const OPTIONS = {
   maxLength: maxLengthOption(`${DEFAULTS.maxLength}, or all that the model has`),
   backend: backendOption,
   workers: workersOption,
-  cache: textOption({ value: 'DIR', help: 'of vectors and finished epochs', ...belowRoot('artifacts/cache') }),
+  cache: textOption({ value: 'DIR', help: 'of vectors and finished epochs', ...belowHere('artifacts/cache') }),
   requireSignature: signatureOption,
   json: jsonOption,
 };
@@ -97,9 +96,9 @@ const OPTIONS = {
 
 await runCommand({ description: DESCRIPTION, options: OPTIONS, main });
 
-/** A default that does not depend on the current directory, and how the help shows it. @param {string} path below ROOT */
-function belowRoot(path) {
-  return { default: join(ROOT, path), defaultText: path };
+/** A default, and how the help shows it. @param {string} path below the working directory */
+function belowHere(path) {
+  return { default: resolve(path), defaultText: path };
 }
 
 /** @param {Values} options */
@@ -245,9 +244,9 @@ async function readDatasets({ train, dev }, { split, seed, layout }, cuts) {
   }
   const read = (/** @type {string} */ path) =>
     Dataset.read(path, layout, { onColumns: printMessages, onText: (text) => cuts.add(text) });
-  const whole = await read(train ?? join(ROOT, TRAIN_FILE));
+  const whole = await read(train ?? resolve(TRAIN_FILE));
   if (split !== undefined) return whole.split(split, seed);
-  return [whole, await read(dev ?? join(ROOT, DEV_FILE))];
+  return [whole, await read(dev ?? resolve(DEV_FILE))];
 }
 
 /**

@@ -23,6 +23,7 @@ from parity_tests.tokenizer.material import read_reviews
 from parity_tests.tokenizer.proof import ProofResult
 from parity_tests.training import judgement as training
 from support.command_line import OptionParser, command
+from support.command_names import as_typed
 from support.contracts import CONTRACT, MODEL_FILE
 from support.errors import UserError
 from support.printing import say, underlying_stream
@@ -309,7 +310,7 @@ def _choose_classifier(options: argparse.Namespace, contract: Contract) -> tuple
     if not options.default:
         return None, f"{none}give what train.js wrote with --classifier"
     if not (CLASSIFIER / MODEL_FILE).is_file():
-        return None, f"{none}`node node_bridge/train.js` makes one"
+        return None, as_typed(f"{none}`node node_bridge/train.js` makes one")
     if not classifier_fits(CLASSIFIER, contract.sha256):
         return None, f"{none}{CLASSIFIER} is of another bundle"
     return CLASSIFIER, str(CLASSIFIER)

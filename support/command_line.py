@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from support import ROOT
+from support.command_names import as_typed
 from support.printing import cleaned_streams, printable, say, underlying_stream
 
 USER_ERROR, ENVIRONMENT, INTERNAL, INTERRUPTED = 2, 3, 70, 130
@@ -91,6 +92,10 @@ class OptionParser(argparse.ArgumentParser):
             if action.nargs is None and "=" not in word:
                 next(words, None)  # its value
 
+    def format_help(self) -> str:
+        """Returns the help, with commands as the person types them."""
+        return as_typed(super().format_help())
+
     def error(self, message: str) -> NoReturn:
         """Prints one line to stderr and ends the program with exit code 2."""
         line = printable(" ".join(message.split()))
@@ -99,7 +104,7 @@ class OptionParser(argparse.ArgumentParser):
         if choice:
             meant = nearest_name(choice[1], re.findall(r"[^', ]+", choice[2]))
             line += f"; did you mean {meant}?" if meant else ""
-        self.exit(USER_ERROR, f"error: {line}\n")
+        self.exit(USER_ERROR, f"error: {as_typed(line)}\n")
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:

@@ -32,6 +32,22 @@ def find_node(consequence: str = "") -> str:
     return found
 
 
+def node_packages_directory() -> Path:
+    """Returns the directory that contains every package of Node that this project uses.
+
+    In a clone it is the project's own; where npm or another manager installed this as a package, it
+    is the outermost `node_modules` around it.
+    """
+    around = [folder for folder in ROOT.parents if folder.name == "node_modules"]
+    return around[-1] if around else ROOT / "node_modules"
+
+
+def has_node_packages() -> bool:
+    """Whether Node finds TF.js from this project: in a `node_modules` of it or around it."""
+    folders = [folder / "node_modules" for folder in (ROOT, *ROOT.parents)]
+    return any((folder / "@tensorflow" / "tfjs-core").is_dir() for folder in folders)
+
+
 def run_node(node: str, program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs a Node program to its end and captures what it prints.
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, TextIO
 
+from support.command_names import as_typed
+
 INVISIBLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -126,7 +128,8 @@ Say = Callable[[str], None]
 def say(line: str, stream: TextIO | None = None) -> None:
     """Prints a message of progress to stderr, or another stream; results go to stdout.
 
+    Commands in it are named as the person types them (`as_typed`).
     It is no `logging` record: a person reads these lines, without times or levels, and records of
     TensorFlow or matplotlib must not mix with them.
     """
-    print(printable_line(line), file=stream or sys.stderr, flush=True)
+    print(printable_line(as_typed(line)), file=stream or sys.stderr, flush=True)

@@ -28,12 +28,12 @@ from export.confined import landlock
 from export.confined.worker import encode_job
 from support import ROOT, python_path
 from support.errors import CheckFailed, EnvironmentProblem, UserError
+from support.node import node_packages_directory
 
 PROGRAM_PATHS = (
     "export",
     "native",
     "node_bridge",
-    "node_modules",
     "numerics",
     "package.json",
     "parity_tests",
@@ -102,7 +102,8 @@ def confined_command(
         memory: the memory limit in bytes; 0: none.
         seconds: the time limit; 0: none.
     """
-    read = [*_interpreter_paths(), *(ROOT / name for name in PROGRAM_PATHS), *reach.read]
+    own = [*(ROOT / name for name in PROGRAM_PATHS), node_packages_directory()]
+    read = [*_interpreter_paths(), *own, *reach.read]
     limits = {
         "read": [*SYSTEM_PATHS, *(str(path.resolve()) for path in read)],
         "list": [str(ROOT)],

@@ -14,6 +14,7 @@ import { fileURLToPath } from 'node:url';
 import util from 'node:util';
 
 import { EnvironmentProblem } from '../support/errors.js';
+import { nativeHome } from '../support/places.js';
 import { loadPackage, tf } from './tfjs.js';
 
 const NAME = join('@tensorflow', 'tfjs-node');
@@ -21,7 +22,7 @@ const BINDING = join('lib', 'napi-v8', 'tfjs_binding.node');
 /** The permission bit that lets everybody write. */
 const WRITABLE_BY_ALL = 0o002;
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
-const HOME = join(ROOT, '.nox', 'native');
+const HOME = nativeHome();
 const BUILD = '`nox -s native` builds it';
 const REBUILD = '`nox -s native` builds it anew';
 /** Whether the user set a log level, and so wants to see the log of TensorFlow. */

@@ -3,6 +3,7 @@
  */
 import { format, parseArgs } from 'node:util';
 
+import { asTyped } from './command_names.js';
 import { describeFailure, INTERNAL, UserError } from './errors.js';
 import { findNearestName } from './option_names.js';
 import { formatOptions, toTypedName } from './options.js';
@@ -29,8 +30,8 @@ export async function runCommand({ description, options, epilog, positionals: po
   try {
     const { typed, positionals } = parseArguments(options, positionalsHelp);
     if (typed === 'help') {
-      printLines(...description.trimEnd().split('\n'), '', ...formatOptions(options));
-      if (epilog !== undefined) printLines('', ...epilog.trimEnd().split('\n'));
+      const help = [...description.trimEnd().split('\n'), '', ...formatOptions(options)];
+      printLines(...help.concat(epilog === undefined ? [] : ['', ...epilog.trimEnd().split('\n')]).map(asTyped));
       return;
     }
     process.exitCode = (await main(parseValues(options, typed), positionals)) ?? 0;

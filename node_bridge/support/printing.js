@@ -5,11 +5,12 @@
  */
 import { once } from 'node:events';
 
+import { asTyped } from './command_names.js';
 import { toJsonLine, toPrintableLine } from './printable.js';
 
-/** Prints messages on stderr; empty lines are left out. @param {...string} lines */
+/** Prints messages on stderr, with commands as the person types them; empty lines are left out. @param {...string} lines */
 export function printMessages(...lines) {
-  for (const line of lines) if (line !== '') process.stderr.write(`${toPrintableLine(line)}\n`);
+  for (const line of lines) if (line !== '') process.stderr.write(`${toPrintableLine(asTyped(line))}\n`);
 }
 
 /** Prints results on stdout. @param {...string} lines without line ends */

@@ -24,6 +24,7 @@ from parity_tests.checks.stages import StageRow
 from parity_tests.checks.stored_parts import PartResult
 from parity_tests.reference import Rerun
 from parity_tests.runners.runs import TAPS
+from support.command_names import python_command
 from support.contracts import CONTRACT, MODEL_FILE, TABLES_FILE, VOCAB_FILE
 
 MAX_PIECES = 100
@@ -225,7 +226,7 @@ def _runner_commands(rerun: Rerun, show: str, backend: str, more: str) -> tuple[
         more: further options.
     """
     bundle, reference, value = rerun.contract.path, rerun.reference, shlex.quote(show)
-    python = f"python -m parity_tests.runners.run_python --model {reference.model}"
+    python = f"{python_command()} -m parity_tests.runners.run_python --model {reference.model}"
     python += f" {shlex.join(reference.tokenizer_source.arguments())} {more} --show {value}"
     python += f" --contract {bundle / 'bundle.json'}"
     if rerun.stored:

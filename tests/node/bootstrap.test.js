@@ -81,11 +81,11 @@ test('the versions of Node: bootstrap.js and package.json say the same', () => {
   }
 });
 
-test('the versions of Python: bootstrap.js, noxfile.py, pyproject.toml and the READMEs say the same', () => {
+test('the versions of Python: machine.js, environments.py, pyproject.toml and the READMEs say the same', () => {
   const text = (/** @type {string} */ name) => readFileSync(join(root, name), 'utf8');
   assert.match(text('pyproject.toml'), /^requires-python = ">=3\.11,<3\.14"$/m);
-  assert.match(text('bootstrap.js'), /not \(3, 11\) <= sys\.version_info\[:2\] <= \(3, 13\)/);
-  assert.match(text('noxfile.py'), /not \(3, 11\) <= sys\.version_info\[:2\] <= \(3, 13\)/);
+  assert.match(text('launcher/machine.js'), /\(3, 11\) <= sys\.version_info\[:2\] <= \(3, 13\)/);
+  assert.match(text('launcher/environments.py'), /not \(3, 11\) <= sys\.version_info\[:2\] <= \(3, 13\)/);
   assert.match(text('README.md'), /^Python 3\.11 to 3\.13, Node 20\.19, 22\.12 or newer, npm\./m);
   assert.match(text('README.zh-CN.md'), /^需要 Python 3\.11 到 3\.13、Node 20\.19、22\.12 或更新、npm。/m);
 });

@@ -44,11 +44,10 @@ class Machine:
 
     def build_if_needed(self, monkeypatch: pytest.MonkeyPatch) -> str:
         answers = iter(self.answers)
-        monkeypatch.setattr(build, "HOME", self.home)
         monkeypatch.setattr(command, "find_tensorflow", lambda: self.tensorflow)
         monkeypatch.setattr(command, "check_native", lambda: next(answers))
         monkeypatch.setattr(command, "build", self.build)
-        return command.build_if_needed()
+        return command.build_if_needed(self.home)
 
 
 def test_second_run_does_nothing_and_another_tensorflow_builds_again(

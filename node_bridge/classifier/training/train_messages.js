@@ -1,4 +1,5 @@
 /** The messages of train.js: at the start, after each epoch, and at the end. */
+import { launcherName } from '../../support/command_names.js';
 import { shortenPath } from '../../support/files.js';
 import { formatConfusion, wilsonInterval95 } from '../evaluation/evaluation.js';
 import { formatAccuracy, formatPercent } from '../evaluation/evaluation_messages.js';
@@ -87,7 +88,9 @@ export function buildSummary({ details, bundle, problem: { train, dev, labels },
  * @param {string} task
  */
 export function buildPredictCommand(program, out, task) {
-  const script = `node ${quoteForShell(shortenPath(program))} --model ${quoteForShell(shortenPath(out))}`;
+  const launcher = launcherName();
+  const predict = launcher === undefined ? `node ${quoteForShell(shortenPath(program))}` : `${launcher} predict`;
+  const script = `${predict} --model ${quoteForShell(shortenPath(out))}`;
   return task === 'pair'
     ? `echo '{"sentence1": "这本书很好", "sentence2": "这本书不错"}' | ${script} --jsonl`
     : `echo 这本书很好 | ${script}`;

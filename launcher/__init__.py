@@ -1,0 +1,1 @@
+"""Starts the programs of both sides: finds Python and makes its environments."""

@@ -1,0 +1,27 @@
+/** What `npm pack` runs first: writes the type declarations. On a fresh clone it installs the compiler before. */
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const cwd = dirname(fileURLToPath(import.meta.url));
+const TSC = 'node_modules/typescript/bin/tsc';
+
+if (!existsSync(new URL(TSC, import.meta.url))) {
+  // On Windows npm is a script, which needs a shell.
+  run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], process.platform === 'win32');
+}
+run(process.execPath, [TSC, '-p', 'tsconfig.types.json']);
+
+/**
+ * Runs a program; where it fails, ends with its exit code. What it prints goes to stderr: the stdout of
+ * `npm pack` is the name of the packed file.
+ *
+ * @param {string} program
+ * @param {string[]} args
+ * @param {boolean} [shell]
+ */
+function run(program, args, shell = false) {
+  const { status } = spawnSync(program, args, { cwd, stdio: ['inherit', process.stderr, 'inherit'], shell });
+  if (status !== 0) process.exit(status ?? 3);
+}

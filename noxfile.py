@@ -164,6 +164,13 @@ def attack(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def release(session: nox.Session) -> None:
+    """Build the npm package and the wheel, check both → dist/; publishes nothing."""
+    session.env["UV"] = uv(session)
+    python(session, "-m", "release", *session.posargs)
+
+
+@nox.session(default=False)
 def lock(session: nox.Session) -> None:
     """Compile the lock files from their .in files."""
     refuse_arguments(session)

@@ -2,6 +2,7 @@
 import { BACKEND_NAMES, DEFAULT_BACKEND } from './backends/index.js';
 import { DEFAULT_WORKERS, MAX_WORKERS } from './encoder/encoder_pool.js';
 import { choiceOption, wholeNumberOption } from './support/options.js';
+import { DEFAULT_WINDOW_POOLING, LONG_CHOICES, WINDOW_POOLINGS } from './tokenizer/long_rule.js';
 
 export const backendOption = choiceOption({ names: BACKEND_NAMES, default: DEFAULT_BACKEND });
 
@@ -18,3 +19,29 @@ export const fewWorkersOption = wholeNumberOption({
   most: MAX_WORKERS,
   default: DEFAULT_WORKERS,
 });
+
+/**
+ * How a text is read that is longer than the positions it may take. They have no default here, so that a command
+ * knows whether they were typed.
+ *
+ * @param {string} [note] for which classifiers they are
+ */
+export function createLongOptions(note = '') {
+  return {
+    long: choiceOption({
+      help: `what is read of a text that is longer than its positions${note}`,
+      names: /** @type {(keyof typeof LONG_CHOICES)[]} */ (Object.keys(LONG_CHOICES)),
+      meanings: LONG_CHOICES,
+      defaultText: 'cut',
+    }),
+    stride: wholeNumberOption({
+      help: 'of --long windows: tokens from the start of a window to the start of the next',
+      defaultText: 'half a window',
+    }),
+    windowPooling: choiceOption({
+      help: 'of --long windows: what becomes of each number of the windows of a text',
+      names: WINDOW_POOLINGS,
+      defaultText: DEFAULT_WINDOW_POOLING,
+    }),
+  };
+}

@@ -9,6 +9,8 @@ import { DEFAULT_WORKERS, openEncoders } from '../encoder/encoder_pool.js';
 import { UserError } from '../support/errors.js';
 import { assertOptions } from '../support/option_names.js';
 import { Tokenizer } from '../tokenizer/index.js';
+import { LengthTally } from '../tokenizer/length_tally.js';
+import { describeLongRule } from '../tokenizer/long_rule.js';
 import { readDescription } from './classifier_files.js';
 import { ANSWERS } from './decisions/answers.js';
 import { isBundle, openBundleHead } from './decisions/bundle_head.js';
@@ -24,6 +26,7 @@ import { collectAnswers, predictStream } from './prediction.js';
  *
  * @typedef {import('./decisions/answers.js').ProblemType} ProblemType
  * @typedef {{dispose: () => unknown}} Disposable
+ * @typedef {Omit<LengthTally, 'add'>} Lengths
  *
  * @typedef {object} Ranking
  * @property {number} [top] how many of the most probable labels each prediction lists as `top`
@@ -53,6 +56,7 @@ export class Classifier {
   #head;
   #encoder;
   #tokenizer;
+  #lengths;
 
   /**
    * Use `load`.
@@ -64,6 +68,7 @@ export class Classifier {
     this.#tokenizer = tokenizer;
     this.#encoder = encoder;
     this.#head = head;
+    this.#lengths = createLengthTally(tokenizer, head);
   }
 
   /**
@@ -77,20 +82,27 @@ export class Classifier {
    *   model in memory; 1 by default, in this thread. For many texts one per core is fastest.
    * @param {string} [options.trustedKeys] public Ed25519 keys, one or more PEM blocks: each of the two,
    *   classifier and bundle, must be signed by one of them
+   * @param {'cut' | 'head-tail' | 'windows'} [options.long] only for a bundle: what of a text that is longer than
+   *   the positions of the model is read; see `Encoder.encode`. A classifier that train.js wrote reads texts as in
+   *   training.
+   * @param {number} [options.stride] of `windows`; see `Encoder.encode`
+   * @param {'mean' | 'max'} [options.windowPooling] of `windows`: each score of the text is the mean (default) or the
+   *   largest of those of its windows; probabilities are made of these scores
    * @returns {Promise<Classifier<P>>}
-   * @throws {UserError} it is not a classifier or is damaged, its bundle is missing, `workers` is no
-   *   whole number, or classifier or bundle is not signed by these keys. Or it is a bundle without a
-   *   classifier, or one that labels tokens.
+   * @throws {UserError} it is not a classifier or is damaged, its bundle is missing, an option has no such
+   *   value, or classifier or bundle is not signed by these keys. Or it is a bundle without a classifier, or one
+   *   that labels tokens.
    */
   static async load(dir, options = {}) {
-    assertOptions('Classifier.load', options, ['bundle', 'backend', 'workers', 'trustedKeys']);
-    const { bundle: directory, backend, workers = DEFAULT_WORKERS, trustedKeys } = options;
+    assertOptions('Classifier.load', options, ['bundle', 'backend', 'workers', 'trustedKeys', 'long', 'stride', 'windowPooling']);
+    const { bundle: directory, backend, workers = DEFAULT_WORKERS, trustedKeys, long, stride, windowPooling } = options;
     if (isBundle(dir)) {
       if (directory !== undefined) {
         throw new UserError(`\`bundle\` is for a classifier that train.js wrote; ${dir} is a bundle itself`, 'bundle');
       }
-      return new Classifier(await openBundleHead(dir, false, { backend, workers, trustedKeys }));
+      return new Classifier(await openBundleHead(dir, false, { backend, workers, trustedKeys, long, stride, windowPooling }));
     }
+    assertNoLongOption(dir, { long, stride, windowPooling });
     const bundle = Bundle.open(directory ?? findBundle(dir), { trustedKeys });
     const encoder = await openEncoders(bundle, { backend, workers });
     const head = await Head.load(dir, bundle, trustedKeys);
@@ -105,6 +117,15 @@ export class Classifier {
   /** The labels in the order of training, or of the bundle's scores; of two that are equally probable the first one wins. */
   get labels() {
     return this.#head.labels;
+  }
+
+  /**
+   * How long the texts were that it has labelled so far, and how many were not read whole.
+   *
+   * @returns {Readonly<Lengths>}
+   */
+  get lengths() {
+    return this.#lengths;
   }
 
   /** What it decides: `single_label`, `multi_label` or `regression`. @returns {ProblemType} */
@@ -196,7 +217,7 @@ export class Classifier {
     if (options.top && problemType === 'regression') {
       throw new UserError('`top` ranks probabilities, but this classifier gives numbers (regression); leave it out', 'top');
     }
-    const tools = { tokenizer: this.#tokenizer, encoder: this.#encoder, head: this.#head };
+    const tools = { tokenizer: this.#tokenizer, encoder: this.#encoder, head: this.#head, lengths: this.#lengths };
     const answer = ANSWERS[/** @type {keyof typeof ANSWERS} */ (problemType)];
     return predictStream(texts, tools, options, (row, _, top) => answer(row, this.#head, top));
   }
@@ -206,6 +227,32 @@ export class Classifier {
     this.#encoder.dispose();
     this.#head.dispose();
   }
+}
+
+/**
+ * @param {import('../encoder/features.js').Tokenizer} tokenizer
+ * @param {import('./prediction.js').Head} head
+ */
+function createLengthTally({ maxLength }, { description, long }) {
+  if (description === undefined) return new LengthTally({ maxLength, long });
+  const how = { maxLength: description.max_length, long: description.long };
+  return new LengthTally(how, 'train with --long windows to read them whole');
+}
+
+/**
+ * @param {string} dir
+ * @param {import('../tokenizer/long_rule.js').LongOptions} options
+ * @throws {UserError} one is there
+ */
+function assertNoLongOption(dir, options) {
+  const name = Object.entries(options).find(([, value]) => value !== undefined)?.[0];
+  if (name === undefined) return;
+  const { max_length: length, long } = readDescription(dir);
+  throw new UserError(
+    `\`${name}\` is for a bundle that decides by itself; ${dir} reads long texts as in its training ` +
+      `(${describeLongRule(long)}, ${length} positions); leave it out, or train with it`,
+    name,
+  );
 }
 
 /** The directory that the classifier's bundle had at training. @param {string} dir */

@@ -21,7 +21,9 @@ const MAX_PROBABILITIES = 2 ** 22;
  * @property {import('../encoder/features.js').Pooling} [pooling] what the encoder gives it
  * @property {string} [output] or the output of the model that it takes
  * @property {number} [rowsPerText] the most rows of numbers for a text; 1 by default
- * @property {{task: import('../data/text.js').Task, max_length: number}} [description]
+ * @property {import('../encoder/features.js').LongRule} [long] how a text is read that is too long
+ * @property {{task: import('../data/text.js').Task, max_length: number, long?: import('../encoder/features.js').LongRule}} [description]
+ *   of a head that was trained
  * @property {(features: Float32Array[]) => Promise<Row[]>} probabilities float32[labels] or
  *   float64[labels] for each text
  *
@@ -29,6 +31,7 @@ const MAX_PROBABILITIES = 2 ** 22;
  * @property {import('../encoder/features.js').Tokenizer} tokenizer
  * @property {import('../encoder/features.js').Encoder} encoder
  * @property {Head} head
+ * @property {import('../tokenizer/length_tally.js').LengthTally} [lengths] counts the texts
  *
  * @typedef {object} PredictOptions
  * @property {number} [top] how many of the most probable labels to rank; none by default
@@ -118,10 +121,11 @@ export async function collectAnswers(texts, stream) {
  * @returns {AsyncGenerator<import('../data/text.js').NamedText & A | Broken>} each one is made on demand,
  *   since with many labels it is large
  */
-async function* predictBatch(batch, { head, ...tools }, answer) {
+async function* predictBatch(batch, { head, lengths, ...tools }, answer) {
   const texts = batch.flatMap((text) => (text instanceof Error ? [] : [text]));
-  const { description, pooling, output } = head;
-  const features = await encodeFeatures(texts, tools, { maxLength: description?.max_length, pooling, output });
+  const { description, long = description?.long, pooling, output } = head;
+  const how = { maxLength: description?.max_length, long, pooling, output, lengths };
+  const features = await encodeFeatures(texts, tools, how);
   const rows = await head.probabilities(features);
   let next = 0;
   for (const text of batch) {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { encodeFeatures } from '../../node_bridge/encoder/features.js';
-import { UserError } from '../../node_bridge/support/errors.js';
+import { EnvironmentProblem, UserError } from '../../node_bridge/support/errors.js';
 import { LengthTally } from '../../node_bridge/tokenizer/length_tally.js';
 import { describeLongRule, parseLongRule } from '../../node_bridge/tokenizer/long_rule.js';
 import { TextReader } from '../../node_bridge/tokenizer/long_texts.js';
@@ -292,6 +292,23 @@ test('the windows of a very long text come in parts, and lanes that end in any o
   const windows = Array.from({ length: 11_999 }, (_, i) => text.slice(2 * i, 2 * i + 4));
   const good = windows.reduce((sum, part) => sum + countsOf(part)[0], 0) / windows.length;
   assert.equal(expected[0][0], Math.fround(good));
+});
+
+test('an encoder that ends amid the windows of a text gives its error, and no batch begins after it', async () => {
+  let begun = 0;
+  const encoder = Object.assign(new ToyEncoder(), {
+    lanes: 2,
+    async firstPosition(/** @type {{ids: Int32Array}[]} */ encodings) {
+      begun += 1;
+      if (begun === 3) throw new EnvironmentProblem('An encoder ended by itself; is there enough memory?');
+      await new Promise(setImmediate);
+      return new ToyEncoder().firstPosition(encodings);
+    },
+  });
+  const long = { choice: /** @type {const} */ ('windows'), stride: 2, pooling: /** @type {const} */ ('mean') };
+  const work = encodeFeatures([{ text: '好'.repeat(8000) }], { tokenizer: points, encoder }, { maxLength: 6, long });
+  await assert.rejects(work, /An encoder ended by itself/);
+  assert.equal(begun, 3);
 });
 
 test('what was not read is said in one line', () => {

@@ -15,6 +15,7 @@ from parity_tests.reports import ci, matrix, page, repro, terminal
 from parity_tests.reports.assemble import ReportInputs
 from parity_tests.reports.report import ParityReport
 from parity_tests.runners import runners, tokenizer_source
+from parity_tests.runners.own_program import TIME_LIMIT, OwnProgram, parse_program
 from parity_tests.runners.runners import NodeSide
 from parity_tests.runners.tokenizer_source import used_class_options
 from parity_tests.tokenizer import proof
@@ -161,6 +162,21 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
         help="how much text proves the tokenizers, the bundle's and all others: a fixed sample in "
         "a minute (default), all of Unicode in some five, or nothing",
     )
+    parser.add_argument(
+        "--runner",
+        action="append",
+        default=[],
+        metavar="NAME=COMMAND",
+        help="a program of your own that is compared too, under this name; several times for "
+        "several programs (docs/your-own-runner.md)",
+    )
+    parser.add_argument(
+        "--runner-time-limit",
+        type=float,
+        default=TIME_LIMIT,
+        metavar="SECONDS",
+        help=f"that such a program may take for an answer (default {TIME_LIMIT})",
+    )
     parser.add_argument("--json", action="store_true", help="print report.json, not a table")
     options = parser.parse_args(arguments)
     options.default = False
@@ -181,6 +197,7 @@ def run_parity(options: argparse.Namespace) -> ParityReport:
         UserError: a mistake in the options or files.
         EnvironmentProblem: this machine lacks something, or a runner did not end well.
     """
+    own_programs = _parse_programs(options)
     contract = Contract.read(options.bundle)
     budgets.Budgets({}, contract.weight_dtype or "none")
     if not (options.model / "saved_model.pb").is_file():
@@ -216,15 +233,35 @@ def run_parity(options: argparse.Namespace) -> ParityReport:
     sequence = contract.output_name("sequence_output")
     trained = training.judge_training(reference.run, wanted, options.out, sequence)
     side = NodeSide(options.bundle, classifier)
-    judgement = judge_sides(inputs, reference, side, wanted, options.out, tokenizers, trained)
+    judgement = judge_sides(
+        inputs, reference, side, wanted, options.out, tokenizers, trained, own_programs
+    )
     flow, repro_root = judgement.flow, options.out / "repro"
     rerun = Rerun(contract, reference, side, flow.stored, flow.budgets, repro_root)
-    folders = repro.write_repro_folders(rerun, flow.rows, judgement.parts, picked)
+    rows = [row for row in flow.rows if row.backend in wanted]
+    folders = repro.write_repro_folders(rerun, rows, judgement.parts, picked)
     result = replace(judgement.report, repro=[str(folder) for folder in folders])
     result.write(options.out / "report.json")
     ci.write_junit(options.out / "report.xml", result)
     page.write_report_page(options.out / "report.html", result)
     return result
+
+
+def _parse_programs(options: argparse.Namespace) -> list[OwnProgram]:
+    """Returns the programs of --runner.
+
+    Raises:
+        UserError: an option has another form, or two programs have one name.
+    """
+    limit: float = options.runner_time_limit
+    if not 0 < limit < float("inf"):
+        raise UserError(f"--runner-time-limit: got {limit}, expected a number of seconds above 0")
+    programs = [parse_program(text, limit) for text in options.runner]
+    names = [program.name for program in programs]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"--runner: {name} is there twice; each program needs its own name")
+    return programs
 
 
 def _prove_tokenizers(options: argparse.Namespace) -> ProofResult:

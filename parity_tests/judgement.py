@@ -1,66 +1,38 @@
 """Judges one bundle: first the stored parts, then both sides' outputs, then the invariances."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from export.classifier_task import read_task
-from numerics.budgets import Budget
 from parity_tests import cases
 from parity_tests.cases import TextCase
 from parity_tests.checks import head, invariances, stages, stored_parts, weights
 from parity_tests.checks.budgets import Budgets
-from parity_tests.checks.head import add_decisions
+from parity_tests.checks.head import add_decisions, decision_labels
+from parity_tests.checks.own_program import judge_own_program
 from parity_tests.checks.stages import StageRow
 from parity_tests.checks.stored_parts import PartResult
+from parity_tests.flow import FlowResult, compare_storage, unpromised_claims
 from parity_tests.provenance import Contract
 from parity_tests.reference import Reference, Rerun
 from parity_tests.reports import assemble
 from parity_tests.reports.assemble import ReportInputs
 from parity_tests.reports.report import ParityReport
+from parity_tests.runners.own_answers import AnswerNames
+from parity_tests.runners.own_program import OwnProgram, run_own_program
 from parity_tests.runners.runners import NodeSide
-from parity_tests.runners.runs import SPECIALS, TAPS, RunOutput
-from parity_tests.runners.variants import unclaimed_reasons
+from parity_tests.runners.runs import TAPS, RunOutput
 from parity_tests.tokenizer.proof import ProofResult
 from parity_tests.training.judgement import TrainingResult
+from support import printing
 from support.contracts import read_bundle
 from support.errors import EnvironmentProblem, UserError
 
 LANES = 2
 """Backends that run at a time."""
 EARLY_STAGES = (TAPS, stages.TOKENS, stages.IDS_STAGE)
-
-
-@dataclass
-class FlowResult:
-    """The result of running both sides.
-
-    Attributes:
-        python: Python's run; with the weights as the bundle stores them where `stored` is true.
-        dtype: the weight dtype that `python` did not have, for the budgets.
-        stored: see `python`.
-        nodes: Node's run by backend.
-        rows: the rows of all backends.
-        storage: what the weights' dtype costs, Python against Python.
-        problem: why a backend gave nothing, where stored parts had drifted already.
-        skipped_invariances: those that the model itself does not promise, with the reason.
-    """
-
-    python: RunOutput
-    dtype: str
-    stored: bool = False
-    nodes: dict[str, RunOutput] = field(default_factory=dict)
-    rows: list[StageRow] = field(default_factory=list)
-    storage: list[StageRow] = field(default_factory=list)
-    problem: str = ""
-    skipped_invariances: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def budgets(self) -> Budgets:
-        """The budgets of Node against `python`."""
-        return Budgets(self.python.costs, self.dtype)
 
 
 @dataclass(frozen=True)
@@ -106,6 +78,7 @@ def judge_sides(
     out: Path,
     tokenizers: ProofResult | None = None,
     training: TrainingResult | None = None,
+    own_programs: Sequence[OwnProgram] = (),
 ) -> Judgement:
     """Judges one bundle.
 
@@ -117,6 +90,7 @@ def judge_sides(
         out: a directory for Node's runs.
         tokenizers: the result of the tokenizer proof.
         training: the comparison of the head's training.
+        own_programs: programs of the user's that are compared too.
 
     Raises:
         UserError, EnvironmentProblem: nothing could be judged.
@@ -126,6 +100,8 @@ def judge_sides(
     parts = _compare_stored_parts(contract, reference)
     out.mkdir(parents=True, exist_ok=True)
     flow = _run_flow(contract, reference, parts, side, backends, out)
+    for program in own_programs:
+        _judge_own_program(flow, contract, reference, side, program)
     picked = cases.read_cases(reference.cases)
     made = assemble.assemble_report(inputs, picked, flow, parts, tokenizers, training)
     return Judgement(made, flow, parts, side)
@@ -269,21 +245,37 @@ def _judge_backend(
         flow.rows += head.judge_golden_answers(backend, count, side, out, budgets)
 
 
-def unpromised_claims(facts: dict[str, Any], budget: Budget) -> dict[str, str]:
-    """Returns the invariances that the model itself does not promise, with the reason.
-
-    Either it lacks the input in question, or its own outputs move in Python by more than the
-    budget. Such invariances are not required of Node.
+def _judge_own_program(
+    flow: FlowResult,
+    contract: Contract,
+    reference: Reference,
+    side: NodeSide,
+    program: OwnProgram,
+) -> None:
+    """Runs a program of the user's on all cases and adds its rows to `flow`.
 
     Args:
-        facts: of the model, see `SourceModel.facts`.
-        budget: the widest budget of an output.
+        flow: gets the rows.
+        contract: the bundle's.
+        reference: the Python side.
+        side: the Node side, for its classifier.
+        program: to run.
+
+    Raises:
+        UserError: see `run_own_program` and `judge_own_program`.
     """
-    reasons = unclaimed_reasons(facts)
-    for claim, far in facts["moved"].items():
-        if far > budget.atol:
-            reasons.setdefault(claim, f"the model's own outputs move by {far:.2g} in Python too")
-    return reasons
+    picked = cases.read_cases(reference.cases)
+    printing.say(f"{program.name}: {' '.join(program.command)}")
+    own = {name: name for name in flow.python.outputs()}
+    roles = {spec["role"]: spec["name"] for spec in contract.document.get("outputs", [])}
+    labels, is_multi_label = decision_labels(side.classifier, contract)
+    names = AnswerNames({role: name for role, name in roles.items() if name in own} | own, labels)
+    answers = run_own_program(program, picked, contract.document["max_length"], names)
+    several = labels if is_multi_label else ()
+    result = judge_own_program(program, answers, flow.python, picked, flow.budgets, several)
+    flow.own_programs.append(result)
+    flow.nodes[program.name] = RunOutput({}, {}, tokens=result.tokens)
+    flow.rows += result.rows
 
 
 def _unexplained_batch(rows: list[StageRow], picked: list[TextCase]) -> list[TextCase]:
@@ -293,29 +285,3 @@ def _unexplained_batch(rows: list[StageRow], picked: list[TextCase]) -> list[Tex
         return []
     batch = next(case.batch for case in picked if case.case in off)
     return [case for case in picked if case.batch == batch] if batch else []
-
-
-def compare_storage(
-    stored: RunOutput, python: RunOutput, picked: list[TextCase], budgets: Budgets
-) -> list[StageRow]:
-    """Measures how far Python's outputs move with the weights as the bundle stores them.
-
-    Args:
-        stored: Python's run with the stored weights.
-        python: Python's run with the source's own weights.
-        picked: the cases of both runs.
-        budgets: of the bundle's weight dtype.
-    """
-    rows = []
-    for special_tokens in SPECIALS:
-        for name in python.outputs():
-            row = StageRow("python", special_tokens, name, budgets.for_stage(name))
-            for (kind, number), batch in python.batches.items():
-                if kind == special_tokens:
-                    texts = [case for case in picked if case.batch == number]
-                    got = stored.batches[kind, number][name]
-                    stages.compare_output(row, got, batch[name], texts, batch["attention_mask"])
-            stages.require_comparison(row)
-            row.status = "drift" if row.problems else "pass"
-            rows.append(row)
-    return rows

@@ -27,6 +27,7 @@ Splitter = Callable[[list[str]], list[str]]
 # Two spacing marks of different combining classes, which no tokenizer strips.
 HIGH, LOW = "\u302e", "\U0001d165"
 BETWEEN_MARKS = f"a{HIGH}{{}}{LOW}b"
+MARKS_MOVED = f"a{LOW}{HIGH}b"
 
 # Neighbouring characters mostly have the same outcome, so this many are first tried as one text.
 CHUNK_CHARACTERS = 64
@@ -75,11 +76,11 @@ def _probe_characters(
     chunks = [
         characters[i : i + CHUNK_CHARACTERS] for i in range(0, len(characters), CHUNK_CHARACTERS)
     ]
-    whole = ["".join(context.format(chr(c)) for c in chunk) for chunk in chunks]
+    whole = [_repeat_context(context, chunk) for chunk in chunks]
     mixed: list[int] = []
     for chunk, answer in zip(chunks, split(whole), strict=True):
         for outcome in outcomes:
-            if answer == "".join(outcome.format(chr(c)) for c in chunk):
+            if answer == _repeat_context(outcome, chunk):
                 yield from ((c, outcome) for c in chunk)
                 break
         else:
@@ -90,13 +91,27 @@ def _probe_characters(
         yield c, next(simple, words)
 
 
+def _repeat_context(context: str, characters: list[int]) -> str:
+    """Returns the concatenated contexts, each with one of the characters for its `{}`, if any.
+
+    This runs for each Unicode character several times: `join` takes a fifth of `format`'s time.
+
+    >>> _repeat_context("a{}b", [0x31, 0x32]), _repeat_context("ab", [0x31, 0x32])
+    ('a1ba2b', 'abab')
+    """
+    before, slot, after = context.partition("{}")
+    if not slot:
+        return context * len(characters)
+    return before + (after + before).join(map(chr, characters)) + after
+
+
 def _find_unmoved(split: Splitter, characters: list[int]) -> list[int]:
     """Returns the characters that prevent the marks around them from being reordered.
 
     A starter does so, a mark does not, whatever its class; a mark may be moved or removed.
     """
     stayed = (BETWEEN_MARKS, BETWEEN_MARKS.format(""))
-    found = _probe_characters(split, BETWEEN_MARKS, characters, stayed)
+    found = _probe_characters(split, BETWEEN_MARKS, characters, (*stayed, MARKS_MOVED))
     return sorted(c for c, outcome in found if outcome in stayed)
 
 

@@ -158,6 +158,19 @@ def add_decisions(run: RunOutput, classifier: Path | None, contract: Contract) -
     return run if own is None else own.add_probabilities(run)
 
 
+def decision_labels(classifier: Path | None, contract: Contract) -> tuple[tuple[str, ...], bool]:
+    """Returns the labels that `add_decisions` decides between, and whether a text has several.
+
+    Args:
+        classifier: as of `add_decisions`.
+        contract: the bundle's.
+    """
+    if classifier is not None:
+        return Head.read(classifier).labels, False
+    own = OwnClassifier.of_contract(contract.document)
+    return ((), False) if own is None else (own.labels, own.task == "multi_label")
+
+
 def lstm(text: Array, kernel: Array, recurrent: Array, bias: Array) -> Array:
     """Computes the last state of an LSTM, float64[units].
 

@@ -113,7 +113,7 @@ def judge_stages(
             _compare_tokens_and_labels(special_rows, node, python, (special, number), cases)
             sides = [side.batches.get((special, number), {}) for side in (node, python)]
             _compare_batch(special_rows, sides[0], sides[1], cases)
-        _settle_rows(special_rows)
+        settle_rows(special_rows)
         rows += special_rows
     return rows
 
@@ -136,11 +136,11 @@ def _compare_tokens_and_labels(
     """
     tokens, label = rows[0], rows[-1]
     starts = node.starts.get(batch, [])
-    _compare_tokens(tokens, node.tokens.get(batch, []), python.tokens.get(batch, []), starts, cases)
+    compare_tokens(tokens, node.tokens.get(batch, []), python.tokens.get(batch, []), starts, cases)
     if label.stage == LABEL:
         allowed = next(row.budget for row in rows if row.stage == PROBABILITIES)
         got, expected = node.labels.get(batch, []), python.decisions[batch]
-        _compare_labels(label, got, expected, cases, allowed)
+        compare_labels(label, got, expected, cases, allowed)
 
 
 def _compare_batch(
@@ -242,7 +242,7 @@ def compare_output(
             row.add_problem(result.problem, {case.case})
 
 
-def _settle_rows(rows: list[StageRow]) -> None:
+def settle_rows(rows: list[StageRow]) -> None:
     """Sets each row's status: `pass`, `drift`, or `downstream` of an earlier drift.
 
     A row that compared nothing has drifted. A row is downstream where each of its failing texts
@@ -268,7 +268,7 @@ def require_comparison(row: StageRow) -> None:
 Starts = list[list[int]]
 
 
-def _compare_tokens(
+def compare_tokens(
     row: StageRow,
     node: list[list[str]],
     python: list[list[str]],
@@ -319,7 +319,7 @@ def first_difference(
     return make_problem("values", repr(got), repr(expected), f"token {at}, {where}, {text}")
 
 
-def _compare_labels(
+def compare_labels(
     row: StageRow,
     node: list[list[str]],
     python: list[list[Decision]],

@@ -1,15 +1,13 @@
 """Assembles the report of one bundle from what the checks found."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from parity_tests.cases import TextCase
 from parity_tests.checks.invariances import STAGE
 from parity_tests.checks.stages import LABEL, TOKENS, StageRow
 from parity_tests.checks.stored_parts import PartResult
+from parity_tests.flow import FlowResult
 from parity_tests.provenance import Contract
 from parity_tests.reports.report import (
     BudgetEntry,
@@ -18,6 +16,7 @@ from parity_tests.reports.report import (
     ClassifierEntry,
     FailureEntry,
     MeasuresEntry,
+    OwnProgramEntry,
     ParityReport,
     PointEntry,
     RowEntry,
@@ -29,9 +28,6 @@ from parity_tests.runners.tokenizer_source import TokenizerSource
 from parity_tests.tokenizer.proof import ProofResult
 from parity_tests.training.judgement import TrainingResult
 from support.sha256 import directory_sha256
-
-if TYPE_CHECKING:
-    from parity_tests.judgement import FlowResult
 
 MAX_FAILURES = 5
 """Failures of a row that the report has in full; `failing` counts all."""
@@ -102,6 +98,16 @@ def assemble_report(
         points=[point for row in flow.rows for point in _point_entries(row)],
         tokens=_side_by_side(picked, flow),
         training=training,
+        own_programs=[
+            OwnProgramEntry(
+                name=one.program.name,
+                command=list(one.program.command),
+                answered=one.answered,
+                not_answered=one.not_answered,
+                skipped=one.skipped,
+            )
+            for one in flow.own_programs
+        ],
     )
 
 

@@ -21,14 +21,21 @@ SPECIAL_TOKEN_GROUPS = {"added": "special_tokens", "none": "no_special_tokens"}
 def write_junit(path: Path, report: ParityReport) -> None:
     """Writes `report.xml`."""
     suites = ET.Element("testsuites", name="parity")
+    not_answered = {one.name: one.not_answered for one in report.own_programs}
     for backend in report.backends():
         rows = [row for row in report.rows if row.backend == backend]
+        skipped = not_answered.get(backend, [])
         off = sum(row.status != "pass" for row in rows)
         suite = ET.SubElement(suites, "testsuite", name=f"parity.{backend}")
-        suite.set("tests", str(len(rows)))
+        suite.set("tests", str(len(rows) + len(skipped)))
         suite.set("failures", str(off))
+        suite.set("skipped", str(len(skipped)))
         for row in rows:
             _add_row_case(suite, row, report.failures)
+        for stage in skipped:
+            case = ET.SubElement(suite, "testcase", classname=f"{suite.get('name')}.texts")
+            case.set("name", stage)
+            ET.SubElement(case, "skipped", message="the program does not answer it")
     _add_stored_parts(suites, report.stored_parts)
     if report.tokenizers is not None:
         _add_tokenizers(suites, report.tokenizers.rows)

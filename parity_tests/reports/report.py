@@ -189,6 +189,20 @@ class TokensEntry:
 
 
 @dataclass(frozen=True)
+class OwnProgramEntry:
+    """A program of the user's: its name among the backends, its command, the stages it answered.
+
+    `skipped` are the texts that it does not take, with its reason.
+    """
+
+    name: str
+    command: list[str]
+    answered: list[str]
+    not_answered: list[str]
+    skipped: dict[int, str]
+
+
+@dataclass(frozen=True)
 class ParityReport:
     """The whole report; REPORT.md describes each part."""
 
@@ -209,6 +223,7 @@ class ParityReport:
     points: list[PointEntry]
     tokens: list[TokensEntry]
     training: TrainingResult | None
+    own_programs: list[OwnProgramEntry] = field(default_factory=list)
     repro: list[str] = field(default_factory=list)
     schema: str = SCHEMA
     schema_version: int = SCHEMA_VERSION

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from parity_tests.checks.invariances import STAGE
 from parity_tests.checks.stages import ON_TEXTS
 from parity_tests.checks.stored_parts import PartResult
-from parity_tests.reports.report import ParityReport, RowEntry
+from parity_tests.reports.report import OwnProgramEntry, ParityReport, RowEntry
 from parity_tests.runners.runs import PROBABILITIES
 from parity_tests.tokenizer.proof import ProofResult
 from parity_tests.training.judgement import TrainingResult
@@ -36,6 +36,7 @@ def format_report(report: ParityReport) -> str:
         format_table(HEAD, map(row_cells, _rows_to_show(report.rows)), NUMERIC),
         "",
         *_summary_lines(report),
+        *_own_program_lines(report.own_programs),
         *_skipped_lines(report.skipped_invariances),
     ]
     if report.problem:
@@ -129,6 +130,19 @@ def _summary_lines(report: ParityReport) -> list[str]:
         ]
         equal = _bit_equality([row for row in own if not row.is_tap and row.stage != STAGE])
         lines.append(f"{backend}: {', '.join([*words, *equal])}")
+    return lines
+
+
+def _own_program_lines(programs: list[OwnProgramEntry]) -> list[str]:
+    """Returns what each program of the user's did not answer, and which texts it does not take."""
+    lines = []
+    for one in programs:
+        if one.not_answered:
+            stages = ", ".join(one.not_answered)
+            lines.append(f"{one.name}: NOT COMPARED, since it did not answer: {stages}")
+        for reason in dict.fromkeys(one.skipped.values()):
+            count = list(one.skipped.values()).count(reason)
+            lines.append(f"{one.name}: {count} texts NOT COMPARED, it says: {reason}")
     return lines
 
 

@@ -9,7 +9,7 @@ from numerics.budgets import Budget, Cost
 from parity_tests.checks import invariances
 from parity_tests.checks.budgets import Budgets
 from parity_tests.checks.compare import Array
-from parity_tests.judgement import unpromised_claims
+from parity_tests.flow import unpromised_claims
 from parity_tests.runners.runs import RunOutput
 from parity_tests.runners.variants import make_variants
 

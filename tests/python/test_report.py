@@ -16,7 +16,7 @@ from parity_tests.checks import budgets
 from parity_tests.checks.invariances import STAGE
 from parity_tests.checks.stages import StageRow, judge_stages
 from parity_tests.checks.stored_parts import PartResult
-from parity_tests.judgement import FlowResult
+from parity_tests.flow import FlowResult
 from parity_tests.provenance import Contract
 from parity_tests.reports import ci, page, plots, report, terminal
 from parity_tests.reports.assemble import ReportInputs, assemble_report

@@ -17,7 +17,7 @@ from parity_tests.checks.budgets import Budgets
 from parity_tests.checks.compare import Array
 from parity_tests.checks.stages import StageRow, judge_stages
 from parity_tests.checks.stored_parts import PartResult
-from parity_tests.judgement import FlowResult, compare_storage
+from parity_tests.flow import FlowResult, compare_storage
 from parity_tests.provenance import Contract
 from parity_tests.reports.assemble import ReportInputs, assemble_report
 from parity_tests.reports.report import ParityReport

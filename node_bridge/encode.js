@@ -10,7 +10,7 @@ import { dirname, resolve } from 'node:path';
 import { Bundle, findOutput } from './bundle/bundle.js';
 import { mapStdinTexts } from './data/text_stream.js';
 import { findFixedSize } from './encoder/encoder.js';
-import { openEncoders } from './encoder/encoder_pool.js';
+import { countCommandWorkers, openEncoders } from './encoder/encoder_pool.js';
 import { forEachBatch } from './encoder/features.js';
 import { EncodingSpool } from './encoder/id_spool.js';
 import { OutputRows, VectorRows, WindowRows } from './encoder/output_rows.js';
@@ -96,7 +96,7 @@ async function main(options) {
   const file = new RowFile(out);
   discardAtExit(file);
   const spool = new EncodingSpool(partialPath(`${out}.ids`));
-  const encoder = await openEncoders(bundle, { backend, workers });
+  const encoder = await openEncoders(bundle, { backend, workers: countCommandWorkers(workers) });
   try {
     for await (const reading of mapStdinTexts(options.jsonl, read, { encoding })) {
       lengths.add(reading);

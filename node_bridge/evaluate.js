@@ -7,6 +7,7 @@ import { evaluateClassifier } from './classifier/evaluation/classifier_evaluatio
 import { assertEvaluationDirectory, FORMAT, WRONG_TEXTS, writeEvaluation } from './classifier/evaluation/evaluation_files.js';
 import { formatEvaluation } from './classifier/evaluation/evaluation_messages.js';
 import { renderEvaluationPage } from './classifier/evaluation/evaluation_page.js';
+import { countCommandWorkers } from './encoder/encoder_pool.js';
 import { Dataset } from './data/dataset.js';
 import { backendOption, createLongOptions, workersOption } from './model_options.js';
 import { columnsOption, encodingOption, jsonOption, signatureOption } from './shared_options.js';
@@ -62,7 +63,15 @@ async function main({ model, data, out, json, bundle, backend, workers = availab
   if (out !== undefined) assertEvaluationDirectory(out);
   const layout = { encoding: options.encoding, columns: options.columns, hasHeader: !options.noHeader };
   const { requireSignature: trustedKeys, long, stride, windowPooling } = options;
-  const classifier = await Classifier.load(model, { bundle, backend, workers, trustedKeys, long, stride, windowPooling });
+  const classifier = await Classifier.load(model, {
+    bundle,
+    backend,
+    workers: countCommandWorkers(workers),
+    trustedKeys,
+    long,
+    stride,
+    windowPooling,
+  });
   if (classifier.problemType !== 'single_label') {
     throw new UserError(`${model} decides ${classifier.problemType}; evaluate.js measures classifiers of single_label`);
   }

@@ -1,6 +1,6 @@
 /** The options of the commands that run a model. */
 import { BACKEND_NAMES, DEFAULT_BACKEND } from './backends/index.js';
-import { DEFAULT_WORKERS, MAX_WORKERS } from './encoder/encoder_pool.js';
+import { MAX_WORKERS } from './encoder/encoder_pool.js';
 import { choiceOption, wholeNumberOption } from './support/options.js';
 import { DEFAULT_WINDOW_POOLING, LONG_CHOICES, WINDOW_POOLINGS } from './tokenizer/long_rule.js';
 
@@ -17,7 +17,7 @@ export const workersOption = wholeNumberOption({
 export const fewWorkersOption = wholeNumberOption({
   help: 'encoders at a time on wasm and cpu, each with the model in memory; for many texts one a core is fastest, with the same results',
   most: MAX_WORKERS,
-  default: DEFAULT_WORKERS,
+  default: 1,
 });
 
 /**

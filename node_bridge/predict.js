@@ -4,6 +4,7 @@ import { Classifier } from './classifier/classifier.js';
 import { ANSWER_FIELDS } from './classifier/decisions/answers.js';
 import { isBundle } from './classifier/decisions/bundle_head.js';
 import { TokenClassifier } from './classifier/token_classifier.js';
+import { countCommandWorkers } from './encoder/encoder_pool.js';
 import { assertTask } from './data/text.js';
 import { mapStdinTexts, readStdinTexts } from './data/text_stream.js';
 import { backendOption, createLongOptions, fewWorkersOption } from './model_options.js';
@@ -68,8 +69,17 @@ async function main(options, texts) {
 }
 
 /** @param {Values} options @returns {Promise<Classifier | TokenClassifier>} */
-async function openClassifier({ model: dir, bundle, backend, workers, top, requireSignature: trustedKeys, ...options }) {
+async function openClassifier({
+  model: dir,
+  bundle,
+  backend,
+  workers: encoders,
+  top,
+  requireSignature: trustedKeys,
+  ...options
+}) {
   const { long, stride, windowPooling } = options;
+  const workers = countCommandWorkers(encoders);
   const task = isBundle(dir) ? Bundle.open(dir, { trustedKeys }).contract.classifier?.task : undefined;
   const ranks = task === undefined || ANSWER_FIELDS[task].includes('top');
   if (top !== undefined && !ranks) {

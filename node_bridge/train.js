@@ -1,4 +1,5 @@
 /** `node node_bridge/train.js` trains a classifier on a frozen encoder. */
+import { availableParallelism } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -29,7 +30,7 @@ import { buildProblem, TrainingCheckpoint, trainHead } from './classifier/traini
 import { describeData, renderTrainingPage } from './classifier/training/training_page.js';
 import { locateWrongTexts } from './classifier/evaluation/wrong_texts.js';
 import { Dataset } from './data/dataset.js';
-import { openEncoders } from './encoder/encoder_pool.js';
+import { countCommandWorkers, openEncoders } from './encoder/encoder_pool.js';
 import { encodeMissing, hasAllTexts, openStore } from './encoder/feature_cache.js';
 import { backendOption, createLongOptions, workersOption } from './model_options.js';
 import { columnsOption, encodingOption, jsonOption, maxLengthOption, signatureOption } from './shared_options.js';
@@ -262,7 +263,11 @@ async function readDatasets({ train, dev }, { split, seed, layout }, onText) {
  * @param {import('./classifier/training/train_settings.js').ParsedSettings & {cache: string, backend: import('./backends/index.js').Backend,
  *   tokenizer: Tokenizer, warnings: string[]}} how `warnings` are about the data
  */
-async function encodeTexts(bundle, problem, { cache, backend, maxLength, long, head, workers, tokenizer, warnings }) {
+async function encodeTexts(
+  bundle,
+  problem,
+  { cache, backend, maxLength, long, head, workers = availableParallelism(), tokenizer, warnings },
+) {
   const { pooling } = HEADS[head];
   const store = openStore(cache, { bundle, backend, maxLength, long, pooling }, findHiddenSize(bundle), printMessages);
   const data = [problem.train, problem.dev, problem.golden];
@@ -275,7 +280,7 @@ async function encodeTexts(bundle, problem, { cache, backend, maxLength, long, h
     printMessages(`all vectors are in ${shortenPath(cache)}`);
     return store;
   }
-  const encoder = await openEncoders(bundle, { backend: backend.name, workers });
+  const encoder = await openEncoders(bundle, { backend: backend.name, workers: countCommandWorkers(workers) });
   printMessages(backend.notice || encoder.notice || `backend ${backend.name}`);
   introduce();
   const bar = startProgress(

@@ -15,7 +15,7 @@ import { readDescription } from './classifier_files.js';
 import { ANSWERS } from './decisions/answers.js';
 import { isBundle, openBundleHead } from './decisions/bundle_head.js';
 import { Head } from './head.js';
-import { collectAnswers, predictStream } from './prediction.js';
+import { CallAnswerer } from './prediction.js';
 
 /**
  * @typedef {import('./prediction.js').Broken} Broken
@@ -30,6 +30,8 @@ import { collectAnswers, predictStream } from './prediction.js';
  *
  * @typedef {object} Ranking
  * @property {number} [top] how many of the most probable labels each prediction lists as `top`
+ * @property {AbortSignal} [signal] when it is aborted, the call fails with its reason: at once while its texts
+ *   wait, else before the next batch of the encoder
  */
 
 /**
@@ -55,8 +57,8 @@ import { collectAnswers, predictStream } from './prediction.js';
 export class Classifier {
   #head;
   #encoder;
-  #tokenizer;
   #lengths;
+  #calls;
 
   /**
    * Use `load`.
@@ -65,10 +67,12 @@ export class Classifier {
    *   head: Disposable & {problemType?: ProblemType, threshold?: number}}} tools
    */
   constructor({ tokenizer, encoder, head }) {
-    this.#tokenizer = tokenizer;
     this.#encoder = encoder;
     this.#head = head;
     this.#lengths = createLengthTally(tokenizer, head);
+    const answer = ANSWERS[/** @type {keyof typeof ANSWERS} */ (this.problemType)];
+    const tools = { tokenizer, encoder, head, lengths: this.#lengths };
+    this.#calls = new CallAnswerer(tools, (row, _, top) => answer(row, head, top));
   }
 
   /**
@@ -78,8 +82,9 @@ export class Classifier {
    * @param {string} [options.bundle] the directory of its bundle, if the bundle was moved after training;
    *   not for a bundle
    * @param {string} [options.backend] `auto` (default), `native`, `wasm` or `cpu`
-   * @param {number} [options.workers] encoders that run at the same time on wasm and cpu, each with the
-   *   model in memory; 1 by default, in this thread. For many texts one per core is fastest.
+   * @param {number} [options.workers] threads in which encoders run on wasm and cpu, each with the model in
+   *   memory; 1 by default. For many texts one per core is fastest. With 0 the encoder runs in this thread, which
+   *   then does nothing else meanwhile. Native TensorFlow always runs in this thread, on all cores.
    * @param {string} [options.trustedKeys] public Ed25519 keys, one or more PEM blocks: each of the two,
    *   classifier and bundle, must be signed by one of them
    * @param {'cut' | 'head-tail' | 'windows'} [options.long] only for a bundle: what of a text that is longer than
@@ -139,7 +144,8 @@ export class Classifier {
   }
 
   /**
-   * Labels one text.
+   * Labels one text. Calls that come at the same time are computed together, see RequestQueue, so a server needs
+   * no batching of its own.
    *
    * @example
    * await classifier.predict('这本书很好');
@@ -170,9 +176,9 @@ export class Classifier {
    * @returns {Promise<any>}
    */
   async predict(texts, options = {}) {
-    assertOptions('predict', options, ['top']);
-    const { top } = options;
-    return collectAnswers(texts, (all) => this.stream(all, { top }));
+    assertOptions('predict', options, ['top', 'signal']);
+    this.#assertRanks(options);
+    return this.#calls.answer(texts, options);
   }
 
   /**
@@ -212,20 +218,32 @@ export class Classifier {
    * @returns {AsyncGenerator<any, void, void>}
    */
   stream(texts, options = {}) {
-    assertOptions('stream', options, ['top', 'keepBroken']);
-    const { problemType } = this;
-    if (options.top && problemType === 'regression') {
-      throw new UserError('`top` ranks probabilities, but this classifier gives numbers (regression); leave it out', 'top');
-    }
-    const tools = { tokenizer: this.#tokenizer, encoder: this.#encoder, head: this.#head, lengths: this.#lengths };
-    const answer = ANSWERS[/** @type {keyof typeof ANSWERS} */ (problemType)];
-    return predictStream(texts, tools, options, (row, _, top) => answer(row, this.#head, top));
+    assertOptions('stream', options, ['top', 'keepBroken', 'signal']);
+    this.#assertRanks(options);
+    return this.#calls.stream(texts, options);
   }
 
-  /** Frees the weights. */
-  dispose() {
-    this.#encoder.dispose();
+  /** @param {Ranking} options @throws {UserError} they ask for a ranking of numbers */
+  #assertRanks({ top }) {
+    if (!top || this.problemType !== 'regression') return;
+    throw new UserError('`top` ranks probabilities, but this classifier gives numbers (regression); leave it out', 'top');
+  }
+
+  /**
+   * Frees the weights and ends the threads. Calls that wait fail; texts that are being computed are computed to
+   * their end before.
+   *
+   * @returns {Promise<void>} resolves when all is freed
+   */
+  async dispose() {
+    await this.#calls.close();
+    await this.#encoder.dispose();
     this.#head.dispose();
+  }
+
+  /** The same as `dispose`, for `await using`. */
+  [Symbol.asyncDispose]() {
+    return this.dispose();
   }
 }
 

@@ -5,7 +5,7 @@ import { LengthTally } from '../tokenizer/length_tally.js';
 import { NO_LIMIT } from '../tokenizer/truncate.js';
 import { openBundleHead } from './decisions/bundle_head.js';
 import { labelTokens } from './decisions/spans.js';
-import { collectAnswers, predictStream } from './prediction.js';
+import { CallAnswerer } from './prediction.js';
 
 /**
  * @typedef {import('./prediction.js').Broken} Broken
@@ -34,8 +34,8 @@ import { collectAnswers, predictStream } from './prediction.js';
 export class TokenClassifier {
   #head;
   #encoder;
-  #tokenizer;
   #lengths;
+  #calls;
 
   /**
    * Use `load`.
@@ -43,10 +43,16 @@ export class TokenClassifier {
    * @param {Awaited<ReturnType<typeof openBundleHead>>} tools
    */
   constructor({ tokenizer, encoder, head }) {
-    this.#tokenizer = tokenizer;
     this.#encoder = encoder;
     this.#head = head;
     this.#lengths = new LengthTally(head);
+    const { labels, output, rowsPerText, maxLength, long } = head;
+    const description = { task: this.task, max_length: maxLength };
+    const scored = { labels, output, rowsPerText, long, description, probabilities: head.probabilities.bind(head) };
+    const most = long === undefined ? maxLength : NO_LIMIT;
+    this.#calls = new CallAnswerer({ tokenizer, encoder, head: scored, lengths: this.#lengths }, (scores, { text }) =>
+      labelTokens(text, scores, tokenizer.encodeWithTokens(text, { maxLength: most }), head),
+    );
   }
 
   /**
@@ -105,6 +111,7 @@ export class TokenClassifier {
    *
    * @overload
    * @param {SingleText} texts
+   * @param {{signal?: AbortSignal}} [options] see Ranking
    * @returns {Promise<TokenPrediction>}
    * @throws {UserError} it is not a text
    */
@@ -113,15 +120,18 @@ export class TokenClassifier {
    *
    * @overload
    * @param {readonly SingleText[]} texts
+   * @param {{signal?: AbortSignal}} [options]
    * @returns {Promise<TokenPrediction[]>}
    * @throws {UserError} an element is not a text; names its index
    */
   /**
    * @param {SingleText | readonly SingleText[]} texts
-   * @returns {Promise<TokenPrediction | TokenPrediction[]>}
+   * @param {{signal?: AbortSignal}} [options]
+   * @returns {Promise<any>}
    */
-  async predict(texts) {
-    return collectAnswers(texts, (all) => this.stream(all));
+  async predict(texts, options = {}) {
+    assertOptions('predict', options, ['signal']);
+    return this.#calls.answer(texts, options);
   }
 
   /**
@@ -148,21 +158,18 @@ export class TokenClassifier {
    * @returns {AsyncGenerator<any, void, void>}
    */
   stream(texts, options = {}) {
-    assertOptions('stream', options, ['keepBroken']);
-    const tokenizer = this.#tokenizer;
-    const head = this.#head;
-    const { labels, output, rowsPerText, maxLength, long } = head;
-    const description = { task: this.task, max_length: maxLength };
-    const scored = { labels, output, rowsPerText, long, description, probabilities: head.probabilities.bind(head) };
-    const tools = { tokenizer, encoder: this.#encoder, head: scored, lengths: this.#lengths };
-    const most = long === undefined ? maxLength : NO_LIMIT;
-    return predictStream(texts, tools, options, (scores, { text }) =>
-      labelTokens(text, scores, tokenizer.encodeWithTokens(text, { maxLength: most }), head),
-    );
+    assertOptions('stream', options, ['keepBroken', 'signal']);
+    return this.#calls.stream(texts, options);
   }
 
-  /** Frees the weights. */
-  dispose() {
-    this.#encoder.dispose();
+  /** See `Classifier`. @returns {Promise<void>} */
+  async dispose() {
+    await this.#calls.close();
+    await this.#encoder.dispose();
+  }
+
+  /** The same as `dispose`, for `await using`. */
+  [Symbol.asyncDispose]() {
+    return this.dispose();
   }
 }

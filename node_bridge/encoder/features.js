@@ -50,6 +50,7 @@ export const FIRST_POSITION = 'position 0 of sequence_output';
  * @param {Pooling} [options.pooling]
  * @param {string} [options.output] the name of an output whose rows are taken instead, such as logits
  * @param {LengthTally} [options.lengths] counts the texts
+ * @param {AbortSignal} [options.signal] ends it before the next batch
  * @param {(texts: number) => void} [options.onEncoded] receives how many texts each batch had
  * @returns {Promise<Float32Array[]>} float32[hidden], or float32[positions, hidden], for each text,
  *   in order; equal texts share one
@@ -61,7 +62,7 @@ export const FIRST_POSITION = 'position 0 of sequence_output';
 export async function encodeFeatures(
   texts,
   { tokenizer, encoder },
-  { maxLength, long, pooling = FIRST_POSITION, output, lengths, onEncoded } = {},
+  { maxLength, long, pooling = FIRST_POSITION, output, lengths, signal, onEncoded } = {},
 ) {
   const { distinct, indices } = findDistinct(texts);
   const uses = new Array(distinct.length).fill(0);
@@ -79,6 +80,7 @@ export async function encodeFeatures(
     const found = new Array(rows.length);
     const encodings = rows.map(({ encoding }) => encoding);
     await forEachBatch(encodings, encoder, async (batch) => {
+      signal?.throwIfAborted();
       const part = batch.map((index) => encodings[index]);
       const numbers = output === undefined ? await encoder[POOLINGS[pooling]](part) : await encoder.rowsOf(part, output);
       batch.forEach((index, row) => {

@@ -50,7 +50,7 @@ const MAX_PROBABILITIES = 2 ** 22;
  * @throws {UserError} a text is broken and `keepBroken` is false; all predictions before it come first.
  *   Or `top` is no whole number.
  */
-export async function* predictStream(texts, tools, { top = 0, keepBroken = false, signal }, answer) {
+async function* predictStream(texts, tools, { top = 0, keepBroken = false, signal }, answer) {
   if (typeof texts === 'string') throw new UserError('Expected `texts` to be many texts, got a string; `predict` takes one');
   assertTop(top);
   assertSignal(signal);
@@ -181,7 +181,7 @@ function assertSignal(signal) {
  * @param {AbortSignal} [signal] ends it before the next batch of the encoder
  * @returns {Promise<Row[]>} the probabilities or the numbers of each text
  */
-export async function computeRows(texts, { head, lengths, ...tools }, signal) {
+async function computeRows(texts, { head, lengths, ...tools }, signal) {
   const { description, long = description?.long, pooling, output } = head;
   const how = { maxLength: description?.max_length, long, pooling, output, lengths, signal };
   return head.probabilities(await encodeFeatures(texts, tools, how));

@@ -4,6 +4,7 @@ from bench.conversion import wasm
 from bench.encoding import features
 from bench.encoding import speed as encoding
 from bench.native import speed as native
+from bench.serving import speed as serving
 from bench.setting import Family
 from bench.starting import cold, memory
 from bench.tokenizer import loading, scaling, speed
@@ -20,4 +21,5 @@ FAMILIES: tuple[Family, ...] = (
     training,
     cold,
     memory,
+    serving,
 )

@@ -10,12 +10,12 @@ import { dirname, resolve } from 'node:path';
 import { Bundle, findOutput } from './bundle/bundle.js';
 import { mapStdinTexts } from './data/text_stream.js';
 import { findFixedSize } from './encoder/encoder.js';
-import { openEncoders } from './encoder/encoder_pool.js';
+import { countCommandWorkers, openEncoders } from './encoder/encoder_pool.js';
 import { forEachBatch } from './encoder/features.js';
 import { EncodingSpool } from './encoder/id_spool.js';
-import { OutputRows, VectorRows } from './encoder/output_rows.js';
-import { POOLING_NAMES, parsePooling } from './encoder/pooling.js';
-import { backendOption, fewWorkersOption } from './model_options.js';
+import { OutputRows, VectorRows, WindowRows } from './encoder/output_rows.js';
+import { assertOneVector, POOLING_NAMES, parsePooling } from './encoder/pooling.js';
+import { backendOption, createLongOptions, fewWorkersOption } from './model_options.js';
 import {
   encodingOption,
   jsonLinesOption,
@@ -32,6 +32,9 @@ import { printMessages } from './support/printing.js';
 import { startProgress } from './support/progress.js';
 import { RowFile } from './support/safetensors.js';
 import { Tokenizer } from './tokenizer/index.js';
+import { LengthTally } from './tokenizer/length_tally.js';
+import { describeLongRule, parseLongRule } from './tokenizer/long_rule.js';
+import { TextReader } from './tokenizer/long_texts.js';
 import { MIN_LENGTH } from './tokenizer/truncate.js';
 
 /** The output of a sentence-transformers model with one vector per text; its sequence output is far larger. */
@@ -67,6 +70,7 @@ const OPTIONS = {
     defaultText: `all, and of a bundle with a ${SENTENCE_OUTPUT} that alone`,
   }),
   maxLength: maxLengthOption('all that the model has'),
+  ...createLongOptions('; windows give one vector a text'),
   workers: fewWorkersOption,
   backend: backendOption,
   requireSignature: signatureOption,
@@ -83,21 +87,30 @@ await runCommand({ description: DESCRIPTION, options: OPTIONS, main });
 async function main(options) {
   const { bundle: dir, out, backend, workers, encoding, requireSignature: trustedKeys } = options;
   const bundle = Bundle.open(dir, { trustedKeys });
-  const rows = createRows(bundle, options);
-  const encode = createTextEncoder(bundle, rows, options);
+  const how = parseReading(bundle, options);
+  const rows = createRows(bundle, options, how.long);
+  const read = createReader(bundle, rows, how);
+  const lengths = new LengthTally(how);
   withLocation('--out', () => assertFilePath(out, 'vectors.safetensors'));
 
   const file = new RowFile(out);
   discardAtExit(file);
   const spool = new EncodingSpool(partialPath(`${out}.ids`));
-  const encoder = await openEncoders(bundle, { backend, workers });
+  const encoder = await openEncoders(bundle, { backend, workers: countCommandWorkers(workers) });
   try {
-    for await (const ids of mapStdinTexts(options.jsonl, encode, { encoding })) spool.add(ids);
+    for await (const reading of mapStdinTexts(options.jsonl, read, { encoding })) {
+      lengths.add(reading);
+      if (rows instanceof WindowRows) rows.addText(reading.count);
+      for (let i = 0; i < reading.count; i += 1) spool.add(reading.row(i));
+    }
     if (spool.count === 0) throw new UserError('Expected texts on stdin, got none');
-    printMessages(encoder.notice);
+    printMessages(encoder.notice, lengths.describe());
     const width = findFixedSize(bundle, 1) ?? Math.max(1, spool.longest);
     assertDiskSpace(out, rows.leastBytes(spool));
-    file.begin(rows.specs(spool.count, width), { bundle: bundle.hash, ...rows.metadata });
+    file.begin(rows.specs(spool.count, width), {
+      ...{ bundle: bundle.hash, ...rows.metadata },
+      ...(how.long === undefined ? {} : { long: describeLongRule(how.long) }),
+    });
     await encodeAll(spool, encoder, rows, file);
     file.finish();
   } finally {
@@ -133,41 +146,90 @@ async function encodeAll(spool, encoder, rows, file) {
 }
 
 /**
+ * @typedef {{maxLength: number, long?: import('./tokenizer/long_rule.js').LongRule, specialTokens: boolean}} ReadingSettings
+ */
+
+/**
+ * How texts become rows of ids.
+ *
+ * @param {Bundle} bundle
+ * @param {Values} options
+ * @returns {ReadingSettings}
+ * @throws {UserError} a value is not possible
+ */
+function parseReading({ contract: { max_length: limit } }, { maxLength: asked, noSpecialTokens: bare, ...options }) {
+  const maxLength = asked === undefined ? limit : parseWholeNumber('--max-length', asked, bare ? 1 : MIN_LENGTH, limit);
+  const long = parseLongRule(options, maxLength);
+  if (bare && long !== undefined) {
+    throw new UserError(
+      `Expected --long cut with --no-special-tokens, got ${long.choice}, which puts [CLS] and [SEP] around each part`,
+    );
+  }
+  return { maxLength, long, specialTokens: !bare };
+}
+
+/**
  * Creates the writer of the rows that the options ask for.
  *
  * @param {Bundle} bundle
  * @param {Values} options
+ * @param {ReadingSettings['long']} long
  * @throws {UserError} the bundle has no such output, or options contradict each other
  */
-function createRows(bundle, { pooling, normalize, outputs }) {
+function createRows(bundle, { pooling, normalize, outputs }, long) {
+  const isWindowed = long?.choice === 'windows';
   if (pooling === undefined) {
+    const names = chooseOutputs(bundle, outputs);
+    if (isWindowed) return createWindowRows(bundle, names, normalize, long);
     if (normalize) throw new UserError('--normalize: expected --pooling cls, mean or pooled with it');
-    return new OutputRows(bundle, chooseOutputs(bundle, outputs));
+    return new OutputRows(bundle, names);
   }
   if (outputs !== undefined) throw new UserError('Expected --pooling or --outputs, got both');
   const what = withLocation('--pooling', () => parsePooling(pooling, normalize));
+  assertOneVector(long, what, '--pooling sequence');
   const role = what === POOLING_NAMES.pooled ? 'pooled_output' : 'sequence_output';
   const spec = withLocation(`--pooling ${pooling}`, () => findOutput(bundle, role));
   if (what === POOLING_NAMES.sequence) return new OutputRows(bundle, [spec.name]);
-  return new VectorRows({ tensor: SENTENCE_OUTPUT, hidden: Number(spec.shape.at(-1)), name: pooling, pooling: what, normalize });
+  const metadata = { pooling, normalize: String(normalize) };
+  const vectors = { tensor: SENTENCE_OUTPUT, hidden: Number(spec.shape.at(-1)), pooling: what, normalize, metadata };
+  return isWindowed ? new WindowRows(vectors, long.pooling) : new VectorRows(vectors);
+}
+
+/**
+ * Without --pooling, windows are for an output that has one vector a text.
+ *
+ * @param {Bundle} bundle
+ * @param {string[]} names of outputs
+ * @param {boolean} normalize
+ * @param {NonNullable<ReadingSettings['long']>} long
+ * @throws {UserError} there are other outputs
+ */
+function createWindowRows({ contract }, names, normalize, long) {
+  const specs = contract.outputs.filter(({ name }) => names.includes(name));
+  const [{ name, dtype, shape }] = specs;
+  if (specs.length > 1 || dtype !== 'float32' || shape.length !== 2 || typeof shape[1] !== 'number') {
+    throw new UserError(
+      `--long windows gives one vector a text, but ${names.join(', ')} would be written; give --pooling cls, mean or pooled`,
+    );
+  }
+  const vectors = { tensor: name, hidden: shape[1], output: name, normalize, metadata: { normalize: String(normalize) } };
+  return new WindowRows(vectors, long.pooling);
 }
 
 /**
  * @param {Bundle} bundle
  * @param {OutputRows | VectorRows} rows
- * @param {Values} options
- * @returns {(text: import('./data/text.js').Text) => import('./encoder/encoder.js').Encoding}
+ * @param {ReadingSettings} how
+ * @returns {(text: import('./data/text.js').Text) => import('./tokenizer/long_texts.js').Reading}
  */
-function createTextEncoder(bundle, rows, { maxLength: asked, noSpecialTokens: bare }) {
-  const { max_length: limit } = bundle.contract;
-  const maxLength = asked === undefined ? limit : parseWholeNumber('--max-length', asked, bare ? 1 : MIN_LENGTH, limit);
-  const tokenizer = Tokenizer.fromBundle(bundle);
-  return ({ text, pair }) => {
-    const encoding = tokenizer.encode(text, { pair, maxLength, specialTokens: !bare });
-    if (encoding.ids.length === 0 && rows.needPositions) {
+function createReader(bundle, rows, how) {
+  const reader = new TextReader(Tokenizer.fromBundle(bundle), how);
+  return (text) => {
+    const reading = reader.read(text);
+    if (reading.positions === 0 && rows.needPositions) {
       throw new UserError('the text has no token, so it has no vector; leave --no-special-tokens out');
     }
-    return encoding;
+    return reading;
   };
 }
 

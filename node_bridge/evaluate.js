@@ -7,8 +7,9 @@ import { evaluateClassifier } from './classifier/evaluation/classifier_evaluatio
 import { assertEvaluationDirectory, FORMAT, WRONG_TEXTS, writeEvaluation } from './classifier/evaluation/evaluation_files.js';
 import { formatEvaluation } from './classifier/evaluation/evaluation_messages.js';
 import { renderEvaluationPage } from './classifier/evaluation/evaluation_page.js';
+import { countCommandWorkers } from './encoder/encoder_pool.js';
 import { Dataset } from './data/dataset.js';
-import { backendOption, workersOption } from './model_options.js';
+import { backendOption, createLongOptions, workersOption } from './model_options.js';
 import { columnsOption, encodingOption, jsonOption, signatureOption } from './shared_options.js';
 import { runCommand } from './support/command_line.js';
 import { UserError } from './support/errors.js';
@@ -17,6 +18,7 @@ import { flagOption, requiredOption, textOption } from './support/options.js';
 import { printJson, printLines, printMessages } from './support/printing.js';
 import { startProgress } from './support/progress.js';
 import { hashFile } from './support/sha256.js';
+import { describeLongRule } from './tokenizer/long_rule.js';
 
 const VERSION = 1;
 /** How many wrong texts the JSON document has. */
@@ -45,6 +47,7 @@ const OPTIONS = {
   columns: columnsOption('what the columns are, in order, such as label,text, or by name, such as review=text,stars=label'),
   noHeader: flagOption('the first line of a table is data; needs --columns'),
   encoding: encodingOption,
+  ...createLongOptions(', by a bundle that decides by itself; a classifier of train.js reads texts as in training'),
   backend: backendOption,
   workers: workersOption,
   requireSignature: signatureOption,
@@ -59,7 +62,16 @@ await runCommand({ description: DESCRIPTION, options: OPTIONS, main });
 async function main({ model, data, out, json, bundle, backend, workers = availableParallelism(), ...options }) {
   if (out !== undefined) assertEvaluationDirectory(out);
   const layout = { encoding: options.encoding, columns: options.columns, hasHeader: !options.noHeader };
-  const classifier = await Classifier.load(model, { bundle, backend, workers, trustedKeys: options.requireSignature });
+  const { requireSignature: trustedKeys, long, stride, windowPooling } = options;
+  const classifier = await Classifier.load(model, {
+    bundle,
+    backend,
+    workers: countCommandWorkers(workers),
+    trustedKeys,
+    long,
+    stride,
+    windowPooling,
+  });
   if (classifier.problemType !== 'single_label') {
     throw new UserError(`${model} decides ${classifier.problemType}; evaluate.js measures classifiers of single_label`);
   }
@@ -67,10 +79,13 @@ async function main({ model, data, out, json, bundle, backend, workers = availab
   printMessages(classifier.notice, `${dataset.count} texts (${dataset.task}) of ${shortenPath(data)}`);
   const { metrics, confusion, wrong } = await evaluateWithProgress(classifier, dataset);
   classifier.dispose();
+  const { lengths } = classifier;
+  printMessages(lengths.describe());
 
   const sha256 = await hashFile(data);
   const document = {
     ...{ format: FORMAT, version: VERSION, classifier: model, task: dataset.task, data: { path: data, sha256 } },
+    long_texts: { texts: lengths.longer, max_length: lengths.maxLength, read_by: describeLongRule(lengths.long) },
     ...metrics,
     most_confident_errors: wrong.slice(0, MAX_WRONG_TEXTS),
   };
@@ -81,6 +96,7 @@ async function main({ model, data, out, json, bundle, backend, workers = availab
         ['texts', `${dataset.count} (${dataset.task})`],
         ['data file', basename(data)],
         ['its sha256', sha256],
+        [`texts of more than ${lengths.maxLength} positions`, `${lengths.longer}, read by: ${describeLongRule(lengths.long)}`],
       ],
       ...{ metrics, wrong, allWrong: `All of them are in ${WRONG_TEXTS}.` },
     });

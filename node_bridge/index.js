@@ -33,6 +33,7 @@
 
 export { Bundle } from './bundle/bundle.js';
 export { Classifier } from './classifier/classifier.js';
+export { QueueFull } from './classifier/request_queue.js';
 export { TokenClassifier } from './classifier/token_classifier.js';
 export { Encoder } from './encoder/encoder.js';
 export { CheckFailed, EnvironmentProblem, UserError } from './support/errors.js';

@@ -4,9 +4,10 @@ import { Classifier } from './classifier/classifier.js';
 import { ANSWER_FIELDS } from './classifier/decisions/answers.js';
 import { isBundle } from './classifier/decisions/bundle_head.js';
 import { TokenClassifier } from './classifier/token_classifier.js';
+import { countCommandWorkers } from './encoder/encoder_pool.js';
 import { assertTask } from './data/text.js';
 import { mapStdinTexts, readStdinTexts } from './data/text_stream.js';
-import { backendOption, fewWorkersOption } from './model_options.js';
+import { backendOption, createLongOptions, fewWorkersOption } from './model_options.js';
 import { columnsOption, encodingOption, jsonLinesOption, signatureOption } from './shared_options.js';
 import { runCommand } from './support/command_line.js';
 import { UserError } from './support/errors.js';
@@ -21,6 +22,8 @@ itself: labels of texts, numbers, or labels of tokens and spans. Gives a JSON li
   node node_bridge/predict.js --model artifacts/classifier 这本书很好 一般 "不 推荐"
 `;
 
+const LONG_NOTE = ', by a bundle that decides by itself; a classifier of train.js reads texts as in training';
+
 const OPTIONS = {
   model: requiredOption({ value: 'DIR', help: 'the classifier, a directory that train.js wrote; or a bundle with a classifier' }),
   bundle: textOption({ value: 'DIR', help: 'its bundle, if it is no longer where it was at training' }),
@@ -32,6 +35,7 @@ const OPTIONS = {
   ),
   columns: columnsOption('with --jsonl: the fields by name, such as review=text'),
   encoding: encodingOption,
+  ...createLongOptions(LONG_NOTE),
   top: wholeNumberOption({ value: 'K', help: 'the K most probable labels in order, instead of all probabilities' }),
   strict: flagOption(
     'stops at a broken line; without it the error is on stderr, {"line": N, "error": "…"} is the answer, the rest goes on, ' +
@@ -65,14 +69,27 @@ async function main(options, texts) {
 }
 
 /** @param {Values} options @returns {Promise<Classifier | TokenClassifier>} */
-async function openClassifier({ model: dir, bundle, backend, workers, top, requireSignature: trustedKeys }) {
+async function openClassifier({
+  model: dir,
+  bundle,
+  backend,
+  workers: encoders,
+  top,
+  requireSignature: trustedKeys,
+  ...options
+}) {
+  const { long, stride, windowPooling } = options;
+  const workers = countCommandWorkers(encoders);
   const task = isBundle(dir) ? Bundle.open(dir, { trustedKeys }).contract.classifier?.task : undefined;
   const ranks = task === undefined || ANSWER_FIELDS[task].includes('top');
   if (top !== undefined && !ranks) {
     throw new UserError(`--top ranks the labels of a text, but ${dir} decides ${task}; leave it out`);
   }
-  if (task === 'token_labels' && bundle === undefined) return TokenClassifier.load(dir, { backend, workers, trustedKeys });
-  return Classifier.load(dir, { bundle, backend, workers, trustedKeys });
+  if (task === 'token_labels' && bundle === undefined) {
+    if (windowPooling !== undefined) throw new UserError('--window-pooling: a token has the label of one window; leave it out');
+    return TokenClassifier.load(dir, { backend, workers, trustedKeys, long: /** @type {'cut' | 'windows'} */ (long), stride });
+  }
+  return Classifier.load(dir, { bundle, backend, workers, trustedKeys, long, stride, windowPooling });
 }
 
 /**
@@ -136,6 +153,7 @@ async function printPredictions(classifier, texts, top) {
       await printJson(mergeOtherFields(top > 0 ? rest : answer, beside, names));
     }
   }
+  printMessages(classifier.lengths.describe());
   if (broken > 0) throw new UserError(`${broken} of ${line} lines are broken; an \`error\` stands in the place of each`);
 }
 

@@ -45,7 +45,7 @@ export const noSpecialTokensOption = flagOption('without [CLS] and [SEP]');
  * @param {string} defaultText
  */
 export function maxLengthOption(defaultText) {
-  return textOption({ value: 'N', help: 'positions a text is cut to, special tokens counted', defaultText });
+  return textOption({ value: 'N', help: 'positions a text may take, special tokens counted', defaultText });
 }
 
 export const jsonOption = flagOption('prints the result as JSON');

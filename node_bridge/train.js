@@ -1,11 +1,12 @@
 /** `node node_bridge/train.js` trains a classifier on a frozen encoder. */
+import { availableParallelism } from 'node:os';
 import { relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { useBackend } from './backends/index.js';
 import { Bundle } from './bundle/bundle.js';
 import { hasClassifier, readClassifier } from './classifier/classifier_files.js';
-import { CutCounter, buildDataReport, formatWarnings } from './classifier/training/data_report.js';
+import { buildDataReport, formatWarnings } from './classifier/training/data_report.js';
 import { checkGoldenCasesOnce, readGoldenTexts } from './classifier/golden_check.js';
 import { DEFAULTS } from './classifier/training/defaults.js';
 import { HEADS } from './classifier/head_layers.js';
@@ -29,9 +30,9 @@ import { buildProblem, TrainingCheckpoint, trainHead } from './classifier/traini
 import { describeData, renderTrainingPage } from './classifier/training/training_page.js';
 import { locateWrongTexts } from './classifier/evaluation/wrong_texts.js';
 import { Dataset } from './data/dataset.js';
-import { openEncoders } from './encoder/encoder_pool.js';
+import { countCommandWorkers, openEncoders } from './encoder/encoder_pool.js';
 import { encodeMissing, hasAllTexts, openStore } from './encoder/feature_cache.js';
-import { backendOption, workersOption } from './model_options.js';
+import { backendOption, createLongOptions, workersOption } from './model_options.js';
 import { columnsOption, encodingOption, jsonOption, maxLengthOption, signatureOption } from './shared_options.js';
 import { runCommand } from './support/command_line.js';
 import { UserError } from './support/errors.js';
@@ -42,6 +43,8 @@ import { startProgress } from './support/progress.js';
 import { asBytes } from './support/safetensors.js';
 import { sha256 } from './support/sha256.js';
 import { Tokenizer } from './tokenizer/index.js';
+import { LengthTally } from './tokenizer/length_tally.js';
+import { TextReader } from './tokenizer/long_texts.js';
 
 const PREDICT = fileURLToPath(new URL('predict.js', import.meta.url));
 /** Where `export` puts the embedded texts, below the working directory. */
@@ -85,6 +88,7 @@ const OPTIONS = {
   ),
   ...TRAINING_OPTIONS,
   maxLength: maxLengthOption(`${DEFAULTS.maxLength}, or all that the model has`),
+  ...createLongOptions(),
   backend: backendOption,
   workers: workersOption,
   cache: textOption({ value: 'DIR', help: 'of vectors and finished epochs', ...belowHere('artifacts/cache') }),
@@ -111,8 +115,9 @@ async function main(options) {
   const settingsSum = hashSettings(bundle, asked, options.classWeights);
   if (finished && finished.trained_with?.settings !== settingsSum) throw createOtherTrainingError(options.out);
   const tokenizer = Tokenizer.fromBundle(bundle);
-  const cuts = new CutCounter(tokenizer, asked.maxLength);
-  const split = buildProblem(...(await readDatasets(options, asked, cuts)));
+  const lengths = new LengthTally(asked);
+  const reader = new TextReader(tokenizer, asked);
+  const split = buildProblem(...(await readDatasets(options, asked, (text) => lengths.add(reader.read(text)))));
   const problem = { ...split, golden: readGoldenTexts(bundle, split.train.task) };
   const settings = { ...asked, classWeights: computeClassWeights(options.classWeights, problem) };
   const data = hashData(problem);
@@ -123,8 +128,8 @@ async function main(options) {
     await reportFinished(finished, options);
     return;
   }
-  const report = await buildDataReport(problem, cuts.cuts);
-  const warnings = formatWarnings(report, problem, asked.maxLength);
+  const report = await buildDataReport(problem, lengths);
+  const warnings = formatWarnings(report, problem, asked);
   const store = await encodeTexts(bundle, problem, { ...settings, cache: options.cache, backend, tokenizer, warnings });
 
   const { train, dev, labels } = problem;
@@ -141,6 +146,7 @@ async function main(options) {
   const details = /** @type {const} */ ({
     task: train.task,
     max_length: settings.maxLength,
+    long: settings.long,
     special_tokens: 'added',
     bundle: { hash: bundle.hash, dir: relative(resolve(options.out), resolve(bundle.dir)) },
     backend: backend.name,
@@ -234,16 +240,15 @@ async function reportFinished({ golden: _, files: __, ...details }, { out, json 
 /**
  * @param {Values} options
  * @param {import('./classifier/training/train_settings.js').ParsedSettings} asked
- * @param {CutCounter} cuts receives each text
+ * @param {(text: import('./data/text.js').Text) => void} onText receives each text
  * @returns {Promise<[Dataset, Dataset]>} training texts and dev texts
  */
-async function readDatasets({ train, dev }, { split, seed, layout }, cuts) {
+async function readDatasets({ train, dev }, { split, seed, layout }, onText) {
   if (split !== undefined && dev !== undefined) throw new UserError('Expected --dev or --split, got both');
   if (split === undefined && (train === undefined) !== (dev === undefined)) {
     throw new UserError('Expected --train with --dev or --split: the default of one does not fit the other');
   }
-  const read = (/** @type {string} */ path) =>
-    Dataset.read(path, layout, { onColumns: printMessages, onText: (text) => cuts.add(text) });
+  const read = (/** @type {string} */ path) => Dataset.read(path, layout, { onColumns: printMessages, onText });
   const whole = await read(train ?? resolve(TRAIN_FILE));
   if (split !== undefined) return whole.split(split, seed);
   return [whole, await read(dev ?? resolve(DEV_FILE))];
@@ -257,9 +262,13 @@ async function readDatasets({ train, dev }, { split, seed, layout }, cuts) {
  * @param {import('./classifier/training/train_settings.js').ParsedSettings & {cache: string, backend: import('./backends/index.js').Backend,
  *   tokenizer: Tokenizer, warnings: string[]}} how `warnings` are about the data
  */
-async function encodeTexts(bundle, problem, { cache, backend, maxLength, head, workers, tokenizer, warnings }) {
+async function encodeTexts(
+  bundle,
+  problem,
+  { cache, backend, maxLength, long, head, workers = availableParallelism(), tokenizer, warnings },
+) {
   const { pooling } = HEADS[head];
-  const store = openStore(cache, { bundle, backend, maxLength, pooling }, findHiddenSize(bundle), printMessages);
+  const store = openStore(cache, { bundle, backend, maxLength, long, pooling }, findHiddenSize(bundle), printMessages);
   const data = [problem.train, problem.dev, problem.golden];
   const introduce = () => printMessages(...formatIntroduction(bundle, problem), ...warnings);
   if (hasAllTexts(store, data)) {
@@ -270,7 +279,7 @@ async function encodeTexts(bundle, problem, { cache, backend, maxLength, head, w
     printMessages(`all vectors are in ${shortenPath(cache)}`);
     return store;
   }
-  const encoder = await openEncoders(bundle, { backend: backend.name, workers });
+  const encoder = await openEncoders(bundle, { backend: backend.name, workers: countCommandWorkers(workers) });
   printMessages(backend.notice || encoder.notice || `backend ${backend.name}`);
   introduce();
   const bar = startProgress(
@@ -280,7 +289,7 @@ async function encodeTexts(bundle, problem, { cache, backend, maxLength, head, w
   const tools = { tokenizer, encoder };
   try {
     await checkGoldenCasesOnce(cache, bundle, backend, tools, printMessages);
-    await encodeMissing(store, data, tools, { maxLength, pooling, onEncoded: bar.advance });
+    await encodeMissing(store, data, tools, { maxLength, long, pooling, onEncoded: bar.advance });
   } finally {
     bar.stop();
     await encoder.dispose();

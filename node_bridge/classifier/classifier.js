@@ -9,11 +9,13 @@ import { DEFAULT_WORKERS, openEncoders } from '../encoder/encoder_pool.js';
 import { UserError } from '../support/errors.js';
 import { assertOptions } from '../support/option_names.js';
 import { Tokenizer } from '../tokenizer/index.js';
+import { LengthTally } from '../tokenizer/length_tally.js';
+import { describeLongRule } from '../tokenizer/long_rule.js';
 import { readDescription } from './classifier_files.js';
 import { ANSWERS } from './decisions/answers.js';
 import { isBundle, openBundleHead } from './decisions/bundle_head.js';
 import { Head } from './head.js';
-import { collectAnswers, predictStream } from './prediction.js';
+import { CallAnswerer } from './prediction.js';
 
 /**
  * @typedef {import('./prediction.js').Broken} Broken
@@ -24,9 +26,12 @@ import { collectAnswers, predictStream } from './prediction.js';
  *
  * @typedef {import('./decisions/answers.js').ProblemType} ProblemType
  * @typedef {{dispose: () => unknown}} Disposable
+ * @typedef {Omit<LengthTally, 'add'>} Lengths
  *
  * @typedef {object} Ranking
  * @property {number} [top] how many of the most probable labels each prediction lists as `top`
+ * @property {AbortSignal} [signal] when it is aborted, the call fails with its reason: at once while its texts
+ *   wait, else before the next batch of the encoder
  */
 
 /**
@@ -52,7 +57,8 @@ import { collectAnswers, predictStream } from './prediction.js';
 export class Classifier {
   #head;
   #encoder;
-  #tokenizer;
+  #lengths;
+  #calls;
 
   /**
    * Use `load`.
@@ -61,9 +67,12 @@ export class Classifier {
    *   head: Disposable & {problemType?: ProblemType, threshold?: number}}} tools
    */
   constructor({ tokenizer, encoder, head }) {
-    this.#tokenizer = tokenizer;
     this.#encoder = encoder;
     this.#head = head;
+    this.#lengths = createLengthTally(tokenizer, head);
+    const answer = ANSWERS[/** @type {keyof typeof ANSWERS} */ (this.problemType)];
+    const tools = { tokenizer, encoder, head, lengths: this.#lengths };
+    this.#calls = new CallAnswerer(tools, (row, _, top) => answer(row, head, top));
   }
 
   /**
@@ -73,24 +82,32 @@ export class Classifier {
    * @param {string} [options.bundle] the directory of its bundle, if the bundle was moved after training;
    *   not for a bundle
    * @param {string} [options.backend] `auto` (default), `native`, `wasm` or `cpu`
-   * @param {number} [options.workers] encoders that run at the same time on wasm and cpu, each with the
-   *   model in memory; 1 by default, in this thread. For many texts one per core is fastest.
+   * @param {number} [options.workers] threads in which encoders run on wasm and cpu, each with the model in
+   *   memory; 1 by default. For many texts one per core is fastest. With 0 the encoder runs in this thread, which
+   *   then does nothing else meanwhile. Native TensorFlow always runs in this thread, on all cores.
    * @param {string} [options.trustedKeys] public Ed25519 keys, one or more PEM blocks: each of the two,
    *   classifier and bundle, must be signed by one of them
+   * @param {'cut' | 'head-tail' | 'windows'} [options.long] only for a bundle: what of a text that is longer than
+   *   the positions of the model is read; see `Encoder.encode`. A classifier that train.js wrote reads texts as in
+   *   training.
+   * @param {number} [options.stride] of `windows`; see `Encoder.encode`
+   * @param {'mean' | 'max'} [options.windowPooling] of `windows`: each score of the text is the mean (default) or the
+   *   largest of those of its windows; probabilities are made of these scores
    * @returns {Promise<Classifier<P>>}
-   * @throws {UserError} it is not a classifier or is damaged, its bundle is missing, `workers` is no
-   *   whole number, or classifier or bundle is not signed by these keys. Or it is a bundle without a
-   *   classifier, or one that labels tokens.
+   * @throws {UserError} it is not a classifier or is damaged, its bundle is missing, an option has no such
+   *   value, or classifier or bundle is not signed by these keys. Or it is a bundle without a classifier, or one
+   *   that labels tokens.
    */
   static async load(dir, options = {}) {
-    assertOptions('Classifier.load', options, ['bundle', 'backend', 'workers', 'trustedKeys']);
-    const { bundle: directory, backend, workers = DEFAULT_WORKERS, trustedKeys } = options;
+    assertOptions('Classifier.load', options, ['bundle', 'backend', 'workers', 'trustedKeys', 'long', 'stride', 'windowPooling']);
+    const { bundle: directory, backend, workers = DEFAULT_WORKERS, trustedKeys, long, stride, windowPooling } = options;
     if (isBundle(dir)) {
       if (directory !== undefined) {
         throw new UserError(`\`bundle\` is for a classifier that train.js wrote; ${dir} is a bundle itself`, 'bundle');
       }
-      return new Classifier(await openBundleHead(dir, false, { backend, workers, trustedKeys }));
+      return new Classifier(await openBundleHead(dir, false, { backend, workers, trustedKeys, long, stride, windowPooling }));
     }
+    assertNoLongOption(dir, { long, stride, windowPooling });
     const bundle = Bundle.open(directory ?? findBundle(dir), { trustedKeys });
     const encoder = await openEncoders(bundle, { backend, workers });
     const head = await Head.load(dir, bundle, trustedKeys);
@@ -107,6 +124,15 @@ export class Classifier {
     return this.#head.labels;
   }
 
+  /**
+   * How long the texts were that it has labelled so far, and how many were not read whole.
+   *
+   * @returns {Readonly<Lengths>}
+   */
+  get lengths() {
+    return this.#lengths;
+  }
+
   /** What it decides: `single_label`, `multi_label` or `regression`. @returns {ProblemType} */
   get problemType() {
     return this.#head.problemType ?? 'single_label';
@@ -118,7 +144,8 @@ export class Classifier {
   }
 
   /**
-   * Labels one text.
+   * Labels one text. Calls that come at the same time are computed together, see RequestQueue, so a server needs
+   * no batching of its own.
    *
    * @example
    * await classifier.predict('这本书很好');
@@ -149,9 +176,9 @@ export class Classifier {
    * @returns {Promise<any>}
    */
   async predict(texts, options = {}) {
-    assertOptions('predict', options, ['top']);
-    const { top } = options;
-    return collectAnswers(texts, (all) => this.stream(all, { top }));
+    assertOptions('predict', options, ['top', 'signal']);
+    this.#assertRanks(options);
+    return this.#calls.answer(texts, options);
   }
 
   /**
@@ -191,21 +218,59 @@ export class Classifier {
    * @returns {AsyncGenerator<any, void, void>}
    */
   stream(texts, options = {}) {
-    assertOptions('stream', options, ['top', 'keepBroken']);
-    const { problemType } = this;
-    if (options.top && problemType === 'regression') {
-      throw new UserError('`top` ranks probabilities, but this classifier gives numbers (regression); leave it out', 'top');
-    }
-    const tools = { tokenizer: this.#tokenizer, encoder: this.#encoder, head: this.#head };
-    const answer = ANSWERS[/** @type {keyof typeof ANSWERS} */ (problemType)];
-    return predictStream(texts, tools, options, (row, _, top) => answer(row, this.#head, top));
+    assertOptions('stream', options, ['top', 'keepBroken', 'signal']);
+    this.#assertRanks(options);
+    return this.#calls.stream(texts, options);
   }
 
-  /** Frees the weights. */
-  dispose() {
-    this.#encoder.dispose();
+  /** @param {Ranking} options @throws {UserError} they ask for a ranking of numbers */
+  #assertRanks({ top }) {
+    if (!top || this.problemType !== 'regression') return;
+    throw new UserError('`top` ranks probabilities, but this classifier gives numbers (regression); leave it out', 'top');
+  }
+
+  /**
+   * Frees the weights and ends the threads. Calls that wait fail; texts that are being computed are computed to
+   * their end before.
+   *
+   * @returns {Promise<void>} resolves when all is freed
+   */
+  async dispose() {
+    await this.#calls.close();
+    await this.#encoder.dispose();
     this.#head.dispose();
   }
+
+  /** The same as `dispose`, for `await using`. */
+  [Symbol.asyncDispose]() {
+    return this.dispose();
+  }
+}
+
+/**
+ * @param {import('../encoder/features.js').Tokenizer} tokenizer
+ * @param {import('./prediction.js').Head} head
+ */
+function createLengthTally({ maxLength }, { description, long }) {
+  if (description === undefined) return new LengthTally({ maxLength, long });
+  const how = { maxLength: description.max_length, long: description.long };
+  return new LengthTally(how, 'train with --long windows to read them whole');
+}
+
+/**
+ * @param {string} dir
+ * @param {import('../tokenizer/long_rule.js').LongOptions} options
+ * @throws {UserError} one is there
+ */
+function assertNoLongOption(dir, options) {
+  const name = Object.entries(options).find(([, value]) => value !== undefined)?.[0];
+  if (name === undefined) return;
+  const { max_length: length, long } = readDescription(dir);
+  throw new UserError(
+    `\`${name}\` is for a bundle that decides by itself; ${dir} reads long texts as in its training ` +
+      `(${describeLongRule(long)}, ${length} positions); leave it out, or train with it`,
+    name,
+  );
 }
 
 /** The directory that the classifier's bundle had at training. @param {string} dir */

@@ -44,7 +44,8 @@ const MAX_FILE_BYTES = 2 ** 28;
  * @property {string[]} labels in the order of the probabilities
  * @property {'single' | 'pair'} task
  * @property {string} head one of HEADS: `dense`, `bilstm`, `linear`
- * @property {number} max_length how many positions a text is cut to, [CLS] and [SEP] counted
+ * @property {number} max_length how many positions a text may take, [CLS] and [SEP] counted
+ * @property {import('../tokenizer/long_rule.js').LongRule} [long] how a longer text is read; without it, it is cut
  * @property {'added'} special_tokens [CLS] and [SEP] were added
  * @property {import('../encoder/features.js').Pooling} pooling which part of `sequence_output` the head takes
  * @property {{hash: string, dir: string}} bundle the only bundle it works with; `dir` is its
@@ -204,12 +205,18 @@ function assertDescription(description, path) {
  * @param {Description} description
  * @returns {string | undefined}
  */
-function findContradiction({ labels, class_weights: weights, golden = [], epochs, best_epoch: best, task }) {
+function findContradiction(description) {
+  const { labels, class_weights: weights, golden = [], epochs, best_epoch: best, task } = description;
   const known = new Set(labels);
   if (known.size < labels.length) return 'got a label twice';
   if (weights !== undefined && weights.length !== labels.length)
     return `got ${weights.length} class_weights for ${labels.length} labels`;
   if (best !== undefined && best > epochs) return `got best_epoch ${best} of ${epochs} epochs`;
+  const { max_length: length, long, pooling } = description;
+  if (long?.choice === 'windows') {
+    if (pooling === 'sequence_output') return `got windows, which give one vector a text, for the pooling ${pooling}`;
+    if (Number(long.stride) > length - 2) return `got the stride ${long.stride} of windows of ${length} positions`;
+  }
   for (const { label, probabilities, text } of golden) {
     if (!known.has(label)) return 'got a golden answer whose label is none of its labels';
     if (probabilities.length !== labels.length)

@@ -2,7 +2,8 @@
 import { assertTask, toNamedText, parseText } from '../data/text.js';
 import { streamBatches } from '../data/text_stream.js';
 import { encodeFeatures } from '../encoder/features.js';
-import { catchUserError, UserError } from '../support/errors.js';
+import { catchUserError, UserError, withLocation } from '../support/errors.js';
+import { MAX_TOGETHER, RequestQueue } from './request_queue.js';
 
 /** How many texts are encoded together. Their vectors need little memory. */
 const BATCH_TEXTS = { vectors: 1024, sequences: 128 };
@@ -21,7 +22,9 @@ const MAX_PROBABILITIES = 2 ** 22;
  * @property {import('../encoder/features.js').Pooling} [pooling] what the encoder gives it
  * @property {string} [output] or the output of the model that it takes
  * @property {number} [rowsPerText] the most rows of numbers for a text; 1 by default
- * @property {{task: import('../data/text.js').Task, max_length: number}} [description]
+ * @property {import('../encoder/features.js').LongRule} [long] how a text is read that is too long
+ * @property {{task: import('../data/text.js').Task, max_length: number, long?: import('../encoder/features.js').LongRule}} [description]
+ *   of a head that was trained
  * @property {(features: Float32Array[]) => Promise<Row[]>} probabilities float32[labels] or
  *   float64[labels] for each text
  *
@@ -29,10 +32,12 @@ const MAX_PROBABILITIES = 2 ** 22;
  * @property {import('../encoder/features.js').Tokenizer} tokenizer
  * @property {import('../encoder/features.js').Encoder} encoder
  * @property {Head} head
+ * @property {import('../tokenizer/length_tally.js').LengthTally} [lengths] counts the texts
  *
  * @typedef {object} PredictOptions
  * @property {number} [top] how many of the most probable labels to rank; none by default
  * @property {boolean} [keepBroken] whether the stream goes on after a broken text or an Error
+ * @property {AbortSignal} [signal] ends it before the next batch of the encoder
  */
 
 /**
@@ -45,16 +50,17 @@ const MAX_PROBABILITIES = 2 ** 22;
  * @throws {UserError} a text is broken and `keepBroken` is false; all predictions before it come first.
  *   Or `top` is no whole number.
  */
-export async function* predictStream(texts, tools, { top = 0, keepBroken = false }, answer) {
+async function* predictStream(texts, tools, { top = 0, keepBroken = false, signal }, answer) {
   if (typeof texts === 'string') throw new UserError('Expected `texts` to be many texts, got a string; `predict` takes one');
-  if (!(Number.isInteger(top) && top >= 0)) {
-    throw new UserError(`Expected \`top\` to be a whole number of labels, got \`${top}\``);
-  }
+  assertTop(top);
+  assertSignal(signal);
+  signal?.throwIfAborted();
   const { description, pooling, labels, rowsPerText = 1 } = tools.head;
   const most = pooling === 'sequence_output' || rowsPerText > 1 ? BATCH_TEXTS.sequences : BATCH_TEXTS.vectors;
   const size = Math.max(1, Math.min(most, Math.floor(MAX_PROBABILITIES / (labels.length * rowsPerText))));
   for await (const batch of streamBatches(checkTexts(texts, description?.task, keepBroken), size)) {
-    yield* predictBatch(batch, tools, (row, text) => answer(row, text, top));
+    yield* predictBatch(batch, tools, (row, text) => answer(row, text, top), signal);
+    signal?.throwIfAborted();
   }
 }
 
@@ -96,18 +102,89 @@ function checkTexts(texts, task, keepBroken) {
 }
 
 /**
- * Collects the answers to one text, or to each text of an array.
+ * Answers calls of `predict`: those with few texts together, see RequestQueue, the others as a stream.
  *
- * @template T, A
- * @param {T | readonly T[]} texts
- * @param {(texts: readonly T[]) => AsyncIterable<A>} stream answers texts in their order
- * @returns {Promise<A | A[]>} an array only for an array
+ * @template {object} A
  */
-export async function collectAnswers(texts, stream) {
-  const all = /** @type {readonly T[]} */ (Array.isArray(texts) ? texts : [texts]);
-  const answers = [];
-  for await (const answer of stream(all)) answers.push(answer);
-  return Array.isArray(texts) ? answers : answers[0];
+export class CallAnswerer {
+  #tools;
+  #answer;
+  /** @type {RequestQueue<Row>} */
+  #queue;
+
+  /**
+   * @param {Tools} tools
+   * @param {(row: Row, text: Text, top: number) => A} answer makes the answer to a text
+   */
+  constructor(tools, answer) {
+    this.#tools = tools;
+    this.#answer = answer;
+    this.#queue = new RequestQueue((texts) => computeRows(texts, tools));
+  }
+
+  /**
+   * @param {GivenText | readonly GivenText[]} texts
+   * @param {{top?: number, signal?: AbortSignal}} options
+   * @returns {Promise<(import('../data/text.js').NamedText & A) | (import('../data/text.js').NamedText & A)[]>} an
+   *   array only for an array
+   * @throws {UserError} a text is broken; of an array the message names its index. Or `top` is no whole number.
+   */
+  async answer(texts, { top = 0, signal }) {
+    assertTop(top);
+    assertSignal(signal);
+    const task = this.#tools.head.description?.task;
+    if (!Array.isArray(texts)) {
+      const text = withLocation('texts[0]', () => assertTask(parseText(/** @type {GivenText} */ (texts)), task));
+      const [row] = await this.#queue.add([text], signal);
+      return { ...toNamedText(text), ...this.#answer(row, text, top) };
+    }
+    if (texts.length <= MAX_TOGETHER) {
+      const given = await Promise.all(texts); // an array may hold promises
+      const known = given.map((text, i) => withLocation(`texts[${i}]`, () => assertTask(parseText(text), task)));
+      const rows = await this.#queue.add(known, signal);
+      return known.map((text, i) => ({ ...toNamedText(text), ...this.#answer(rows[i], text, top) }));
+    }
+    const answers = [];
+    for await (const answer of this.stream(texts, { top, signal })) answers.push(answer);
+    return /** @type {(import('../data/text.js').NamedText & A)[]} */ (answers);
+  }
+
+  /**
+   * @param {AsyncIterable<GivenText | Error> | Iterable<GivenText | Error>} texts
+   * @param {PredictOptions} options
+   */
+  stream(texts, options) {
+    return predictStream(texts, this.#tools, options, this.#answer);
+  }
+
+  /** Fails the calls that wait, and waits for the texts that are computed. */
+  close() {
+    return this.#queue.close(new UserError('The classifier has been disposed of'));
+  }
+}
+
+/** @param {unknown} top @throws {UserError} it is no whole number */
+function assertTop(top) {
+  if (Number.isInteger(top) && /** @type {number} */ (top) >= 0) return;
+  throw new UserError(`Expected \`top\` to be a whole number of labels, got \`${top}\``);
+}
+
+/** @param {unknown} signal @throws {UserError} it is none */
+function assertSignal(signal) {
+  if (signal === undefined || signal instanceof AbortSignal) return;
+  throw new UserError(`Expected \`signal\` to be an AbortSignal, got \`${signal}\``, 'signal');
+}
+
+/**
+ * @param {Text[]} texts checked
+ * @param {Tools} tools
+ * @param {AbortSignal} [signal] ends it before the next batch of the encoder
+ * @returns {Promise<Row[]>} the probabilities or the numbers of each text
+ */
+async function computeRows(texts, { head, lengths, ...tools }, signal) {
+  const { description, long = description?.long, pooling, output } = head;
+  const how = { maxLength: description?.max_length, long, pooling, output, lengths, signal };
+  return head.probabilities(await encodeFeatures(texts, tools, how));
 }
 
 /**
@@ -115,14 +192,13 @@ export async function collectAnswers(texts, stream) {
  * @param {(Text | Error)[]} batch
  * @param {Tools} tools
  * @param {(row: Row, text: Text) => A} answer
+ * @param {AbortSignal} [signal]
  * @returns {AsyncGenerator<import('../data/text.js').NamedText & A | Broken>} each one is made on demand,
  *   since with many labels it is large
  */
-async function* predictBatch(batch, { head, ...tools }, answer) {
+async function* predictBatch(batch, tools, answer, signal) {
   const texts = batch.flatMap((text) => (text instanceof Error ? [] : [text]));
-  const { description, pooling, output } = head;
-  const features = await encodeFeatures(texts, tools, { maxLength: description?.max_length, pooling, output });
-  const rows = await head.probabilities(features);
+  const rows = await computeRows(texts, tools, signal);
   let next = 0;
   for (const text of batch) {
     if (text instanceof Error) {

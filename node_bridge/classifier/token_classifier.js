@@ -1,9 +1,11 @@
 /** Labels the tokens of texts, and joins them to spans: named entities, words and the like. */
 import { DEFAULT_WORKERS } from '../encoder/encoder_pool.js';
 import { assertOptions } from '../support/option_names.js';
+import { LengthTally } from '../tokenizer/length_tally.js';
+import { NO_LIMIT } from '../tokenizer/truncate.js';
 import { openBundleHead } from './decisions/bundle_head.js';
 import { labelTokens } from './decisions/spans.js';
-import { collectAnswers, predictStream } from './prediction.js';
+import { CallAnswerer } from './prediction.js';
 
 /**
  * @typedef {import('./prediction.js').Broken} Broken
@@ -15,7 +17,7 @@ import { collectAnswers, predictStream } from './prediction.js';
 /**
  * Labels the tokens of texts with a bundle whose task is `token_labels`. All positions are UTF-16 units of
  * the text, so `text.slice(start, end)` is a token's or a span's part of it. A text that is longer than
- * the model's positions is cut, and what is cut off has no tokens.
+ * the model's positions is cut, and what is cut off has no tokens; with `long: 'windows'` all tokens have labels.
  *
  * The wordpieces of a word (`play`, `##ing`) are in one span: the label of the first piece counts for all.
  *
@@ -32,7 +34,8 @@ import { collectAnswers, predictStream } from './prediction.js';
 export class TokenClassifier {
   #head;
   #encoder;
-  #tokenizer;
+  #lengths;
+  #calls;
 
   /**
    * Use `load`.
@@ -40,9 +43,16 @@ export class TokenClassifier {
    * @param {Awaited<ReturnType<typeof openBundleHead>>} tools
    */
   constructor({ tokenizer, encoder, head }) {
-    this.#tokenizer = tokenizer;
     this.#encoder = encoder;
     this.#head = head;
+    this.#lengths = new LengthTally(head);
+    const { labels, output, rowsPerText, maxLength, long } = head;
+    const description = { task: this.task, max_length: maxLength };
+    const scored = { labels, output, rowsPerText, long, description, probabilities: head.probabilities.bind(head) };
+    const most = long === undefined ? maxLength : NO_LIMIT;
+    this.#calls = new CallAnswerer({ tokenizer, encoder, head: scored, lengths: this.#lengths }, (scores, { text }) =>
+      labelTokens(text, scores, tokenizer.encodeWithTokens(text, { maxLength: most }), head),
+    );
   }
 
   /**
@@ -52,14 +62,18 @@ export class TokenClassifier {
    * @param {number} [options.workers] see `Classifier.load`
    * @param {string} [options.trustedKeys] public Ed25519 keys, one or more PEM blocks: one of them must
    *   have signed the bundle
+   * @param {'cut' | 'windows'} [options.long] what of a text that is longer than the positions of the model is
+   *   read: `cut` (default): its first positions; `windows`: all of it, in windows that overlap. Then each token
+   *   has the label of the window in which it has the most context.
+   * @param {number} [options.stride] of `windows`; see `Encoder.encode`
    * @returns {Promise<TokenClassifier>}
-   * @throws {UserError} it is no bundle or is damaged, does not label tokens, `workers` is no whole
-   *   number, or the bundle is not signed by these keys
+   * @throws {UserError} it is no bundle or is damaged, does not label tokens, an option has no such value, or
+   *   the bundle is not signed by these keys
    */
   static async load(dir, options = {}) {
-    assertOptions('TokenClassifier.load', options, ['backend', 'workers', 'trustedKeys']);
-    const { backend, workers = DEFAULT_WORKERS, trustedKeys } = options;
-    return new TokenClassifier(await openBundleHead(dir, true, { backend, workers, trustedKeys }));
+    assertOptions('TokenClassifier.load', options, ['backend', 'workers', 'trustedKeys', 'long', 'stride']);
+    const { workers = DEFAULT_WORKERS, ...others } = options;
+    return new TokenClassifier(await openBundleHead(dir, true, { workers, ...others }));
   }
 
   /** A message for people about the chosen backend; may be empty. */
@@ -82,6 +96,11 @@ export class TokenClassifier {
     return this.#head.problemType;
   }
 
+  /** See `Classifier`. @returns {Readonly<import('./classifier.js').Lengths>} */
+  get lengths() {
+    return this.#lengths;
+  }
+
   /** The kind of input. @returns {'single'} */
   get task() {
     return 'single';
@@ -92,6 +111,7 @@ export class TokenClassifier {
    *
    * @overload
    * @param {SingleText} texts
+   * @param {{signal?: AbortSignal}} [options] see Ranking
    * @returns {Promise<TokenPrediction>}
    * @throws {UserError} it is not a text
    */
@@ -100,15 +120,18 @@ export class TokenClassifier {
    *
    * @overload
    * @param {readonly SingleText[]} texts
+   * @param {{signal?: AbortSignal}} [options]
    * @returns {Promise<TokenPrediction[]>}
    * @throws {UserError} an element is not a text; names its index
    */
   /**
    * @param {SingleText | readonly SingleText[]} texts
-   * @returns {Promise<TokenPrediction | TokenPrediction[]>}
+   * @param {{signal?: AbortSignal}} [options]
+   * @returns {Promise<any>}
    */
-  async predict(texts) {
-    return collectAnswers(texts, (all) => this.stream(all));
+  async predict(texts, options = {}) {
+    assertOptions('predict', options, ['signal']);
+    return this.#calls.answer(texts, options);
   }
 
   /**
@@ -135,19 +158,18 @@ export class TokenClassifier {
    * @returns {AsyncGenerator<any, void, void>}
    */
   stream(texts, options = {}) {
-    assertOptions('stream', options, ['keepBroken']);
-    const tokenizer = this.#tokenizer;
-    const head = this.#head;
-    const { labels, output, rowsPerText, maxLength } = head;
-    const description = { task: this.task, max_length: maxLength };
-    const scored = { labels, output, rowsPerText, description, probabilities: head.probabilities.bind(head) };
-    return predictStream(texts, { tokenizer, encoder: this.#encoder, head: scored }, options, (scores, { text }) =>
-      labelTokens(text, scores, tokenizer.encodeWithTokens(text, { maxLength }), head),
-    );
+    assertOptions('stream', options, ['keepBroken', 'signal']);
+    return this.#calls.stream(texts, options);
   }
 
-  /** Frees the weights. */
-  dispose() {
-    this.#encoder.dispose();
+  /** See `Classifier`. @returns {Promise<void>} */
+  async dispose() {
+    await this.#calls.close();
+    await this.#encoder.dispose();
+  }
+
+  /** The same as `dispose`, for `await using`. */
+  [Symbol.asyncDispose]() {
+    return this.dispose();
   }
 }

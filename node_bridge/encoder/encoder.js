@@ -8,9 +8,10 @@ import { parseText } from '../data/text.js';
 import { withLocation, UserError } from '../support/errors.js';
 import { assertOptions } from '../support/option_names.js';
 import { Tokenizer } from '../tokenizer/index.js';
+import { parseLongRule } from '../tokenizer/long_rule.js';
 import { encodeFeatures, TOKEN_BUDGET } from './features.js';
 import { openModel } from './model.js';
-import { averageVectors, DEFAULT_POOLING, normalizeVector, parsePooling } from './pooling.js';
+import { assertOneVector, averageVectors, DEFAULT_POOLING, normalizeVector, parsePooling } from './pooling.js';
 
 /** The largest fixed batch or length of a model; more would only waste memory. */
 const MAX_AXIS = 2 ** 17;
@@ -95,25 +96,34 @@ export class Encoder {
    *
    * @param {readonly GivenText[]} texts
    * @param {object} [options]
-   * @param {number} [options.maxLength] how many positions a text is cut to; by default all of the model
+   * @param {number} [options.maxLength] how many positions a text may take; by default all of the model
+   * @param {'cut' | 'head-tail' | 'windows'} [options.long] what of a longer text is read: `cut` (default): its
+   *   first positions; `head-tail`: a quarter of the positions from its start, the others from its end;
+   *   `windows`: all of it, in windows that overlap, not with `sequence`
+   * @param {number} [options.stride] of `windows`: tokens from the start of a window to the start of the next, by
+   *   default half a window
+   * @param {'mean' | 'max'} [options.windowPooling] of `windows`: each number of the vector is the mean (default) or
+   *   the largest of those of the windows
    * @param {import('./pooling.js').PoolingName} [options.pooling] `cls` (default): position 0 of
    *   `sequence_output`; `mean`: the mean of `sequence_output` over the text's positions; `pooled`:
    *   `pooled_output`; `sequence`: all of `sequence_output`
    * @param {boolean} [options.normalize] divides each vector by its L2 norm; not with `sequence`
    * @returns {Promise<Float32Array[]>} float32[hidden] for each text, in order, or with `sequence`
    *   float32[positions, hidden]; equal texts share one
-   * @throws {UserError} an element is not a text (names its index), `pooling` is unknown, or the model has
-   *   no such output
+   * @throws {UserError} an element is not a text (names its index), an option has no such value, or the model
+   *   has no such output
    * @throws {import('../support/errors.js').CheckFailed} a vector is not finite
    */
   async encode(texts, options = {}) {
-    assertOptions('encode', options, ['maxLength', 'pooling', 'normalize']);
-    const { maxLength, pooling = DEFAULT_POOLING, normalize = false } = options;
+    assertOptions('encode', options, ['maxLength', 'pooling', 'normalize', 'long', 'stride', 'windowPooling']);
+    const { maxLength = this.bundle.contract.max_length, pooling = DEFAULT_POOLING, normalize = false } = options;
     const what = withLocation('pooling', () => parsePooling(pooling, normalize));
+    const long = parseLongRule(options, maxLength);
+    assertOneVector(long, what);
     this.#tokenizer ??= Tokenizer.fromBundle(this.bundle);
     const tools = { tokenizer: this.#tokenizer, encoder: this };
     const known = texts.map((text, i) => withLocation(`texts[${i}]`, () => parseText(text)));
-    const vectors = await encodeFeatures(known, tools, { maxLength, pooling: what });
+    const vectors = await encodeFeatures(known, tools, { maxLength, long, pooling: what });
     if (normalize) new Set(vectors).forEach(normalizeVector);
     return vectors;
   }

@@ -200,8 +200,10 @@ function restoreError({ exitCode, message, ...rest }) {
 const WORKER_BYTES = 24e6;
 /** More than any machine has cores for. */
 export const MAX_WORKERS = 256;
-/** For few texts a pool is slower: each worker loads the model. */
+/** In a program, so that its event loop stays free: a batch on wasm takes a second. */
 export const DEFAULT_WORKERS = 1;
+/** In place of a number of workers: the encoder runs in this thread. */
+const THIS_THREAD = 0;
 
 /**
  * @typedef {object} EncodersExtra what `openEncoders` returns besides the Encoder of features.js
@@ -212,22 +214,33 @@ export const DEFAULT_WORKERS = 1;
  */
 
 /**
+ * The `workers` of `openEncoders` for a command, which has nothing else to do than to wait for its encoders: a
+ * single one runs in the command's own thread, since a worker would load TF.js once more.
+ *
+ * @param {number} encoders how many run at the same time
+ */
+export function countCommandWorkers(encoders) {
+  return encoders > 1 ? encoders : THIS_THREAD;
+}
+
+/**
  * @param {import('../bundle/bundle.js').Bundle} bundle
  * @param {object} [options]
  * @param {string} [options.backend] `auto` (default), `native`, `wasm` or `cpu`
- * @param {number} [options.workers] how many encoders run at the same time on wasm and cpu, each with the
- *   model in memory; by default one per core. A single one runs in this thread.
+ * @param {number} [options.workers] how many threads of their own encoders run in on wasm and cpu, each with the
+ *   model in memory; by default one per core. With 0 a single one runs in this thread. Native TensorFlow always
+ *   runs in this thread and uses all cores.
  * @returns {Promise<Encoders>}
- * @throws {UserError} see Encoder.load; or `workers` is no whole number from 1 to 256
+ * @throws {UserError} see Encoder.load; or `workers` is no whole number from 0 to 256
  */
 export async function openEncoders(bundle, { backend = DEFAULT_BACKEND, workers = availableParallelism() } = {}) {
-  if (!(Number.isInteger(workers) && workers >= 1 && workers <= MAX_WORKERS)) {
+  if (!(Number.isInteger(workers) && workers >= THIS_THREAD && workers <= MAX_WORKERS)) {
     throw new UserError(
-      `Expected \`workers\` to be a whole number of encoders from 1 to ${MAX_WORKERS}, got \`${workers}\``,
+      `Expected \`workers\` to be a whole number of threads from 0 to ${MAX_WORKERS}, got \`${workers}\``,
       'workers',
     );
   }
-  if (workers > 1) {
+  if (workers !== THIS_THREAD) {
     const { name, notice } = await useBackend(backend);
     if (name !== 'native') {
       assertModelsFitMemory(bundle, workers);

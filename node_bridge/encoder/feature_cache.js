@@ -26,6 +26,7 @@ const MIN_BATCH_TEXTS = 256;
  * @property {import('../bundle/bundle.js').Bundle} bundle
  * @property {import('../backends/index.js').Backend} backend
  * @property {number} maxLength
+ * @property {import('./features.js').LongRule} [long]
  * @property {Pooling} pooling
  */
 
@@ -37,8 +38,8 @@ const MIN_BATCH_TEXTS = 256;
  * @param {number} hidden width of a vector
  * @param {(line: string) => void} say prints a message
  */
-export function openStore(cache, { bundle, backend, maxLength, pooling }, hidden, say) {
-  const parts = [bundle.hash, backend.name, backend.version, maxLength, pooling];
+export function openStore(cache, { bundle, backend, maxLength, long, pooling }, hidden, say) {
+  const parts = [bundle.hash, backend.name, backend.version, maxLength, pooling, ...(long === undefined ? [] : [long])];
   const name = sha256(JSON.stringify(parts)).slice(0, 16);
   return FeatureStore.open(join(cache, 'features', name), hidden, (path) =>
     say(`${path} is damaged; its texts are encoded again`),
@@ -51,16 +52,16 @@ export function openStore(cache, { bundle, backend, maxLength, pooling }, hidden
  * @param {FeatureStore} store
  * @param {Texts[]} datasets whose texts the store must have
  * @param {{tokenizer: import('./features.js').Tokenizer, encoder: import('./features.js').Encoder}} tools of the bundle
- * @param {{maxLength: number, pooling: Pooling, onEncoded: (texts: number) => void}} options `onEncoded`
- *   receives how many texts were added or found
+ * @param {{maxLength: number, long?: import('./features.js').LongRule, pooling: Pooling,
+ *   onEncoded: (texts: number) => void}} options `onEncoded` receives how many texts were added or found
  */
-export async function encodeMissing(store, datasets, tools, { maxLength, pooling, onEncoded }) {
+export async function encodeMissing(store, datasets, tools, { maxLength, long, pooling, onEncoded }) {
   const size = countBatchTexts(store.hidden * (pooling === 'sequence_output' ? maxLength : 1));
   /** @type {Map<string, {key: Int32Array, text: import('../data/text.js').Text}>} */
   const batch = new Map();
   const flush = async () => {
     const [keys, texts] = [[...batch.values()].map(({ key }) => key), [...batch.values()].map(({ text }) => text)];
-    store.add(keys, await encodeFeatures(texts, tools, { maxLength, pooling, onEncoded }));
+    store.add(keys, await encodeFeatures(texts, tools, { maxLength, long, pooling, onEncoded }));
     batch.clear();
   };
   for (const dataset of datasets) {

@@ -5,15 +5,20 @@
 import { setImmediate as turn } from 'node:timers/promises';
 
 import { CheckFailed } from '../support/errors.js';
+import { TextReader } from '../tokenizer/long_texts.js';
+import { WindowJoiner } from './pooling.js';
 
 /** The most positions of a batch; this keeps the encoder's intermediate tensors small. */
 export const TOKEN_BUDGET = 2048;
+/** The most windows whose numbers are in memory: of one vector each, or of a vector for each position. */
+const MAX_WINDOWS = { vectors: 4096, positions: 128 };
 
 /**
  * @typedef {import('../data/text.js').Text} Text
  * @typedef {import('../tokenizer/index.js').Encoding} Encoding
  * @typedef {object} Tokenizer
  * @property {(text: string, options: {pair?: string, maxLength?: number}) => Encoding} encode
+ * @property {number} [maxLength] what a text is cut to by default
  * @typedef {object} Encoder
  * @property {(encodings: Encoding[]) => Promise<Float32Array[]>} firstPosition
  * @property {(encodings: Encoding[]) => Promise<Float32Array[]>} sequences
@@ -32,7 +37,7 @@ export const POOLINGS = /** @type {const} */ ({
   'mean of sequence_output': 'means',
   pooled_output: 'pooled',
 });
-const FIRST_POSITION = 'position 0 of sequence_output';
+export const FIRST_POSITION = 'position 0 of sequence_output';
 
 /**
  * Encodes each text with [CLS] and [SEP]: by default to its vector at position 0, which is [CLS].
@@ -40,36 +45,98 @@ const FIRST_POSITION = 'position 0 of sequence_output';
  * @param {Text[]} texts
  * @param {{tokenizer: Tokenizer, encoder: Encoder}} tools
  * @param {object} [options]
- * @param {number} [options.maxLength] [CLS] and [SEP] counted; a longer text is cut
+ * @param {number} [options.maxLength] [CLS] and [SEP] counted
+ * @param {LongRule} [options.long] how a longer text is read; without it, it is cut
  * @param {Pooling} [options.pooling]
  * @param {string} [options.output] the name of an output whose rows are taken instead, such as logits
+ * @param {LengthTally} [options.lengths] counts the texts
+ * @param {AbortSignal} [options.signal] ends it before the next batch
  * @param {(texts: number) => void} [options.onEncoded] receives how many texts each batch had
  * @returns {Promise<Float32Array[]>} float32[hidden], or float32[positions, hidden], for each text,
  *   in order; equal texts share one
  * @throws {CheckFailed} a vector is not finite
+ *
+ * @typedef {import('../tokenizer/long_rule.js').LongRule} LongRule
+ * @typedef {import('../tokenizer/length_tally.js').LengthTally} LengthTally
  */
 export async function encodeFeatures(
   texts,
   { tokenizer, encoder },
-  { maxLength, pooling = FIRST_POSITION, output, onEncoded } = {},
+  { maxLength, long, pooling = FIRST_POSITION, output, lengths, signal, onEncoded } = {},
 ) {
   const { distinct, indices } = findDistinct(texts);
-  const encodings = distinct.map(({ text, pair }) => tokenizer.encode(text, { pair, maxLength }));
   const uses = new Array(distinct.length).fill(0);
   for (const index of indices) uses[index] += 1;
 
   /** @type {Float32Array[]} */
   const vectors = new Array(distinct.length);
-  await forEachBatch(encodings, encoder, async (batch) => {
-    const part = batch.map((index) => encodings[index]);
-    const rows = output === undefined ? await encoder[POOLINGS[pooling]](part) : await encoder.rowsOf(part, output);
-    batch.forEach((index, row) => {
-      assertFinite(rows[row], JSON.stringify(distinct[index].text));
-      vectors[index] = rows[row];
-    });
-    onEncoded?.(batch.reduce((sum, index) => sum + uses[index], 0));
+  const joiner = new WindowJoiner(long?.pooling, (text, vector) => {
+    vectors[text] = vector;
   });
+  const reader = new TextReader(tokenizer, { maxLength, long });
+  const all = readTexts(distinct, reader, (reading, text) => lengths?.add(reading, uses[text]));
+  for (const rows of long?.choice === 'windows' ? splitRows(all, long) : [[...all]]) {
+    /** @type {Float32Array[]} */
+    const found = new Array(rows.length);
+    const encodings = rows.map(({ encoding }) => encoding);
+    await forEachBatch(encodings, encoder, async (batch) => {
+      signal?.throwIfAborted();
+      const part = batch.map((index) => encodings[index]);
+      const numbers = output === undefined ? await encoder[POOLINGS[pooling]](part) : await encoder.rowsOf(part, output);
+      batch.forEach((index, row) => {
+        assertFinite(numbers[row], JSON.stringify(distinct[rows[index].text].text));
+        found[index] = numbers[row];
+      });
+      const whole = batch.filter((index) => rows[index].isLast);
+      onEncoded?.(whole.reduce((sum, index) => sum + uses[rows[index].text], 0));
+    });
+    rows.forEach((row, i) => joiner.add(row, found[i]));
+  }
   return indices.map((index) => vectors[index]);
+}
+
+/**
+ * @typedef {import('../tokenizer/long_texts.js').Reading} Reading
+ * @typedef {import('./pooling.js').Window & {encoding: Encoding}} TextRow
+ */
+
+/**
+ * The rows of all texts, made one after the other.
+ *
+ * @param {Text[]} texts
+ * @param {TextReader} reader
+ * @param {(reading: Reading, text: number) => void} onText
+ * @returns {Generator<TextRow>}
+ */
+function* readTexts(texts, reader, onText) {
+  for (const [text, given] of texts.entries()) {
+    const reading = reader.read(given);
+    onText(reading, text);
+    for (let window = 0; window < reading.count; window += 1) {
+      const isLast = window === reading.count - 1;
+      yield { text, window, encoding: reading.row(window), isLast, reading: reading.count > 1 ? reading : undefined };
+    }
+  }
+}
+
+/**
+ * Splits rows so that a very long text does not fill the memory.
+ *
+ * @param {Iterable<TextRow>} rows
+ * @param {LongRule} long
+ * @returns {Generator<TextRow[]>}
+ */
+function* splitRows(rows, { pooling }) {
+  const most = pooling === 'context' ? MAX_WINDOWS.positions : MAX_WINDOWS.vectors;
+  /** @type {TextRow[]} */
+  let part = [];
+  for (const row of rows) {
+    part.push(row);
+    if (part.length < most) continue;
+    yield part;
+    part = [];
+  }
+  if (part.length > 0) yield part;
 }
 
 /**

@@ -1,12 +1,13 @@
 /**
- * Writes the results of encode.js: rows of the model's outputs, or one vector per text. Both classes
- * say which tensors the file has, and write the rows of a batch.
+ * Writes the results of encode.js: rows of the model's outputs, or one vector per text. The classes say
+ * which tensors the file has, and write the rows of a batch.
  */
 import { CheckFailed } from '../support/errors.js';
+import { IntList } from '../support/int_list.js';
 import { NUMBER_BYTES } from '../support/safetensors.js';
 import { findFixedSize } from './encoder.js';
-import { assertFinite, POOLINGS } from './features.js';
-import { normalizeVector } from './pooling.js';
+import { assertFinite, FIRST_POSITION, POOLINGS } from './features.js';
+import { normalizeVector, WindowJoiner } from './pooling.js';
 
 /**
  * @typedef {import('./encoder.js').Encoding} Encoding
@@ -113,6 +114,7 @@ export class OutputRows {
 export class VectorRows {
   #tensor;
   #hidden;
+  #output;
   #pooling;
   #normalize;
   /** See OutputRows. */
@@ -122,16 +124,18 @@ export class VectorRows {
    * @param {object} what
    * @param {string} what.tensor its name in the file
    * @param {number} what.hidden numbers of a vector
-   * @param {string} what.name of the pooling, as the user typed it
-   * @param {import('./features.js').Pooling} what.pooling
+   * @param {string} [what.output] of the model whose rows are the vectors; else `pooling` makes them
+   * @param {import('./features.js').Pooling} [what.pooling]
    * @param {boolean} what.normalize whether each vector is divided by its L2 norm
+   * @param {Record<string, string>} what.metadata
    */
-  constructor({ tensor, hidden, name, pooling, normalize }) {
+  constructor({ tensor, hidden, output, pooling = FIRST_POSITION, normalize, metadata }) {
     this.#tensor = tensor;
     this.#hidden = hidden;
+    this.#output = output;
     this.#pooling = pooling;
     this.#normalize = normalize;
-    this.metadata = { pooling: name, normalize: String(normalize) };
+    this.metadata = metadata;
   }
 
   /** See OutputRows. @param {number} count @returns {RowSpecs} */
@@ -153,13 +157,84 @@ export class VectorRows {
    * @throws {CheckFailed} a vector is not finite
    */
   async write(file, encoder, texts) {
-    const vectors = await encoder[POOLINGS[this.#pooling]](texts.map(({ encoding }) => encoding));
+    const vectors = await this.encode(encoder, texts);
     texts.forEach(({ row }, index) => {
-      const data = vectors[index];
-      assertFinite(data, `stdin:${row + 1}`);
-      if (this.#normalize) normalizeVector(data);
-      file.write(this.#tensor, row, { shape: [this.#hidden], data });
+      assertFinite(vectors[index], `stdin:${row + 1}`);
+      this.writeVector(file, row, vectors[index]);
     });
+  }
+
+  /** @protected @param {import('./encoder_pool.js').Encoders} encoder @param {RowText[]} texts */
+  encode(encoder, texts) {
+    const encodings = texts.map(({ encoding }) => encoding);
+    return this.#output === undefined ? encoder[POOLINGS[this.#pooling]](encodings) : encoder.rowsOf(encodings, this.#output);
+  }
+
+  /** @protected @param {RowFile} file @param {number} row @param {Float32Array} data */
+  writeVector(file, row, data) {
+    if (this.#normalize) normalizeVector(data);
+    file.write(this.#tensor, row, { shape: [this.#hidden], data });
+  }
+}
+
+/** Writes one vector per text that is read in windows. The rows that come are windows of texts. */
+export class WindowRows extends VectorRows {
+  #counts = new IntList();
+  #joiner;
+  /** Vectors that came before their turn, by row. @type {Map<number, Float32Array>} */
+  #early = new Map();
+  /** The row that comes next, its text and its number in the text. */
+  #row = 0;
+  #text = 0;
+  #window = 0;
+  /** @type {RowFile | undefined} */
+  #file;
+
+  /**
+   * @param {ConstructorParameters<typeof VectorRows>[0]} what
+   * @param {import('./features.js').LongRule['pooling']} pooling what becomes of the vectors of a text's windows
+   */
+  constructor(what, pooling) {
+    super(what);
+    this.#joiner = new WindowJoiner(pooling, (text, vector) =>
+      this.writeVector(/** @type {RowFile} */ (this.#file), text, vector),
+    );
+  }
+
+  /** Adds the next text. @param {number} windows how many rows it has */
+  addText(windows) {
+    this.#counts.push([windows]);
+  }
+
+  /** See OutputRows. @override @returns {RowSpecs} */
+  specs() {
+    return super.specs(this.#counts.length);
+  }
+
+  /** See OutputRows. @override */
+  leastBytes() {
+    return super.leastBytes({ count: this.#counts.length });
+  }
+
+  /** See VectorRows. @override @param {RowFile} file @param {import('./encoder_pool.js').Encoders} encoder @param {RowText[]} windows */
+  async write(file, encoder, windows) {
+    this.#file = file;
+    const vectors = await this.encode(encoder, windows);
+    windows.forEach(({ row }, index) => this.#early.set(row, vectors[index]));
+    for (let vector = this.#early.get(this.#row); vector !== undefined; vector = this.#early.get(this.#row)) {
+      this.#early.delete(this.#row);
+      this.#add(vector);
+    }
+  }
+
+  /** @param {Float32Array} vector of the next row */
+  #add(vector) {
+    assertFinite(vector, `stdin:${this.#text + 1}`);
+    const isLast = this.#window === this.#counts.at(this.#text) - 1;
+    this.#joiner.add({ text: this.#text, window: this.#window, isLast }, vector);
+    this.#row += 1;
+    this.#text += Number(isLast);
+    this.#window = isLast ? 0 : this.#window + 1;
   }
 }
 

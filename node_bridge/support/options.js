@@ -85,8 +85,10 @@ export function positiveNumberOption({ below, ...about }) {
  * An option whose value is one of a few names.
  *
  * @template {string} K
- * @param {{value?: string, help?: string, names: readonly K[], meanings?: Record<K, string>, default: K}} about
- * @returns {Option<K>}
+ * @template {K | undefined} [D=undefined]
+ * @param {{value?: string, help?: string, names: readonly K[], meanings?: Record<K, string>, default?: D, defaultText?: K}} about
+ *   `defaultText`: what holds if the option is not typed and has no default
+ * @returns {Option<K | D>}
  */
 export function choiceOption(about) {
   return customOption({ value: 'NAME', ...about, parse: (typed, name) => parseChoice(name, typed, about.names) });
@@ -179,10 +181,10 @@ function formatRow(label, column, lines) {
 
 /** What the help says of an option, its default included. @param {Option<any>} option @param {number} width @returns {string[]} */
 function formatMeaning({ help, value, default: preset, defaultText, names, meanings }, width) {
-  const mark = (/** @type {string} */ name) => (name === preset ? `${name} (default)` : name);
+  const mark = (/** @type {string} */ name) => (name === (defaultText ?? preset) ? `${name} (default)` : name);
   const parts = help === '' ? [] : [help];
-  const isShown = value !== undefined && names === undefined && preset !== undefined && preset !== '';
-  if (defaultText !== undefined || isShown) parts.push(`default: ${defaultText ?? preset}`);
+  const isValue = value !== undefined && preset !== undefined && preset !== '';
+  if (names === undefined && (defaultText !== undefined || isValue)) parts.push(`default: ${defaultText ?? preset}`);
   const sentence = parts.join('; ');
   if (meanings !== undefined) {
     const entries = Object.entries(meanings);

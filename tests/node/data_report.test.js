@@ -6,8 +6,10 @@ import { after, test } from 'node:test';
 
 import { wilsonInterval95 } from '../../node_bridge/classifier/evaluation/evaluation.js';
 import { buildProblem } from '../../node_bridge/classifier/training/training.js';
-import { CutCounter, buildDataReport, formatWarnings } from '../../node_bridge/classifier/training/data_report.js';
+import { buildDataReport, formatWarnings } from '../../node_bridge/classifier/training/data_report.js';
 import { Dataset } from '../../node_bridge/data/dataset.js';
+import { LengthTally } from '../../node_bridge/tokenizer/length_tally.js';
+import { TextReader } from '../../node_bridge/tokenizer/long_texts.js';
 import { toyTokenizer } from './toys.js';
 
 const DIR = mkdtempSync(join(tmpdir(), 'report-'));
@@ -19,13 +21,14 @@ function load(content, name) {
   return Dataset.read(join(DIR, name));
 }
 
-const NO_CUTS = { texts: 0, share: 0, tokens_lost: 0, tokens_lost_share: 0, longest: 9 };
+const NO_CUTS = new LengthTally({ maxLength: 16 });
+NO_CUTS.add({ count: 1, positions: 9, unread: 0 });
 
 /** @param {string} train rows of a table @param {string} dev @returns report and warnings */
 async function reported(train, dev) {
   const problem = buildProblem(await load(`text,label\n${train}`, 'train.csv'), await load(`text,label\n${dev}`, 'dev.csv'));
   const report = await buildDataReport(problem, NO_CUTS);
-  return { report, warnings: formatWarnings(report, problem, 16).map((line) => line.replaceAll(`${DIR}/`, '')) };
+  return { report, warnings: formatWarnings(report, problem, { maxLength: 16 }).map((line) => line.replaceAll(`${DIR}/`, '')) };
 }
 
 /** @param {number} count @param {string} label @param {string} [name] */
@@ -121,15 +124,37 @@ test('trimmed labels, labels read as integers, and empty texts are reported', as
   assert.equal(floats.warnings[0], 'train.csv: 2 labels such as 1.0 were read as integers, from line 2 on');
 });
 
-test('tokens that a limit cuts off are counted', async () => {
-  const cuts = new CutCounter(toyTokenizer, 6);
-  // An id for each character, one before and one after.
-  for (const text of ['好', '好好好好', '好好好好好', '好'.repeat(10)]) cuts.add({ text });
-  assert.deepEqual(cuts.cuts, { texts: 2, share: 0.5, tokens_lost: 7, tokens_lost_share: 7 / 28, longest: 12 });
+/** The report of four texts at 6 positions: an id for each character, one before and one after. @param {any} [long] */
+async function reportLengths(long) {
+  const how = { maxLength: 6, long };
+  const [lengths, reader] = [new LengthTally(how), new TextReader(toyTokenizer, how)];
+  for (const text of ['好', '好好好好', '好好好好好', '好'.repeat(10)]) lengths.add(reader.read({ text }));
   const problem = buildProblem(await load('text,label\np,x\nq,y\n', 'train.csv'), await load(`text,label\n${GOOD}`, 'dev.csv'));
-  const warnings = formatWarnings(await buildDataReport(problem, cuts.cuts), problem, 6);
+  const report = await buildDataReport(problem, lengths);
+  return { cut: report.cut, warning: formatWarnings(report, problem, how)[0] };
+}
+
+test('tokens that a limit cuts off are counted', async () => {
+  const { cut, warning } = await reportLengths();
+  assert.deepEqual(cut, { texts: 2, share: 0.5, tokens_lost: 7, tokens_lost_share: 7 / 28, longest: 12 });
   assert.equal(
-    warnings[0],
-    '2 of 602 texts (50.0 %) are cut at 6 positions and lose 25.0 % of all tokens; the longest has 12, see --max-length',
+    warning,
+    '2 of 602 texts (50.0 %) are cut at 6 positions and lose 25.0 % of all tokens; the longest has 12, see --max-length and --long',
+  );
+  const both = await reportLengths({ choice: 'head-tail' });
+  assert.deepEqual(both.cut, cut);
+  assert.equal(
+    both.warning,
+    '2 of 602 texts (50.0 %) are longer than 6 positions and are read by head-tail: they lose 25.0 % of all tokens; the longest has 12',
+  );
+});
+
+test('windows lose nothing, and their number is said', async () => {
+  const { cut, warning } = await reportLengths({ choice: 'windows', stride: 2, pooling: 'mean' });
+  // Of 5 tokens 2 windows of 4, of 10 tokens 4.
+  assert.deepEqual(cut, { texts: 2, share: 0.5, tokens_lost: 0, tokens_lost_share: 0, longest: 12, windows: 6 });
+  assert.equal(
+    warning,
+    '2 of 602 texts (50.0 %) are longer than 6 positions and are read by windows, stride 2, mean: 6 windows; the longest has 12',
   );
 });

@@ -35,4 +35,11 @@ test('vectors are found by all that decides their values, and by nothing else', 
   assert.equal(size({ backend: { ...WHAT.backend, version: 'TF.js 4.22.0, TensorFlow 2.22.0' } }), 0);
   assert.equal(size({ maxLength: 64 }), 0);
   assert.equal(size({ pooling: 'sequence_output' }), 0);
+  assert.equal(size({ long: undefined }), 1);
+  assert.equal(size({ long: { choice: 'head-tail' } }), 0);
+  const windows = { choice: 'windows', stride: 63, pooling: 'mean' };
+  openStore(CACHE, { ...WHAT, long: windows }, 1, assert.fail).add([computeTextKey({ text: '好' })], [Float32Array.of(1)]);
+  assert.equal(size({ long: windows }), 1);
+  assert.equal(size({ long: { ...windows, stride: 62 } }), 0);
+  assert.equal(size({ long: { ...windows, pooling: 'max' } }), 0);
 });

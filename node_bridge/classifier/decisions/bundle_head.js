@@ -9,15 +9,20 @@ import { Bundle, CONTRACT_FILE } from '../../bundle/bundle.js';
 import { openEncoders } from '../../encoder/encoder_pool.js';
 import { CheckFailed, UserError } from '../../support/errors.js';
 import { Tokenizer } from '../../tokenizer/index.js';
+import { parseLongRule } from '../../tokenizer/long_rule.js';
 import { DESCRIPTION } from '../classifier_files.js';
 
 /**
  * @typedef {import('../../bundle/bundle.js').ClassifierContract} ClassifierContract
  * @typedef {Float32Array | Float64Array} Row a number for each label
+ * @typedef {import('../../tokenizer/long_rule.js').LongRule} LongRule
+ * @typedef {import('../../tokenizer/long_rule.js').LongOptions} LongOptions
  */
 
 /** The most labels that a message names. */
 const NAMED_LABELS = 5;
+/** How many windows a text is taken to have when texts are put together; it may have more. */
+const USUAL_WINDOWS = 8;
 
 /** What makes probabilities of scores, by `activation` in the contract. @type {Record<ClassifierContract['activation'], (scores: Float32Array) => Row>} */
 const ACTIVATIONS = { softmax, sigmoid, none: (scores) => scores };
@@ -26,9 +31,10 @@ const ACTIVATIONS = { softmax, sigmoid, none: (scores) => scores };
 export class BundleHead {
   /**
    * @param {ClassifierContract} contract
-   * @param {number} maxLength positions that a text is cut to
+   * @param {number} maxLength positions that a text may take
+   * @param {LongRule} [long] how a longer one is read
    */
-  constructor(contract, maxLength) {
+  constructor(contract, maxLength, long) {
     const { task, output, activation, labels, threshold, scheme } = contract;
     this.problemType = task;
     this.output = output;
@@ -36,12 +42,14 @@ export class BundleHead {
     this.threshold = threshold;
     this.scheme = scheme;
     this.maxLength = maxLength;
+    this.long = long;
     this.activate = ACTIVATIONS[activation];
   }
 
-  /** How many rows a text may have: one, or one for each token. */
+  /** How many rows of numbers a text usually has at most: one, or one for each token. */
   get rowsPerText() {
-    return this.problemType === 'token_labels' ? this.maxLength : 1;
+    if (this.problemType !== 'token_labels') return 1;
+    return this.long === undefined ? this.maxLength : USUAL_WINDOWS * this.maxLength;
   }
 
   /**
@@ -74,13 +82,12 @@ export function isBundle(dir) {
  *
  * @param {string} dir
  * @param {boolean} ofTokens whether the caller wants labels of tokens, or of texts
- * @param {object} options
- * @param {string} [options.backend] see `openEncoders`
- * @param {number} options.workers see `openEncoders`
- * @param {string} [options.trustedKeys] see `Bundle.open`
- * @throws {UserError} it is no bundle, is damaged or not signed, decides nothing, or decides the other kind
+ * @param {LongOptions & {backend?: string, workers: number, trustedKeys?: string}} options see `parseLongRule`,
+ *   `openEncoders` and `Bundle.open`
+ * @throws {UserError} it is no bundle, is damaged or not signed, decides nothing, decides the other kind, or
+ *   long texts cannot be read so
  */
-export async function openBundleHead(dir, ofTokens, { backend, workers, trustedKeys }) {
+export async function openBundleHead(dir, ofTokens, { backend, workers, trustedKeys, ...longOptions }) {
   const bundle = Bundle.open(dir, { trustedKeys });
   const { classifier, contents, max_length: maxLength } = bundle.contract;
   if (contents === 'model' && !classifier) {
@@ -96,10 +103,25 @@ export async function openBundleHead(dir, ofTokens, { backend, workers, trustedK
         : `${dir} labels tokens (${classifier.task}); open it with TokenClassifier`,
     );
   }
+  const long = ofTokens ? parseTokenRule(longOptions, maxLength) : parseLongRule(longOptions, maxLength);
   const encoder = await openEncoders(bundle, { backend, workers });
   // A bundle of a tokenizer alone has no model, and `openEncoders` has refused it.
-  const head = new BundleHead(/** @type {ClassifierContract} */ (classifier), maxLength);
+  const head = new BundleHead(/** @type {ClassifierContract} */ (classifier), maxLength, long);
   return { tokenizer: Tokenizer.fromBundle(bundle), encoder, head };
+}
+
+/**
+ * @param {LongOptions} options
+ * @param {number} maxLength
+ * @returns {LongRule | undefined}
+ * @throws {UserError} see `parseLongRule`; or tokens inside a text would have no label
+ */
+function parseTokenRule(options, maxLength) {
+  const rule = parseLongRule(options, maxLength);
+  if (rule?.choice === 'head-tail') {
+    throw new UserError('Expected `long` to be cut or windows, got `head-tail`, which leaves tokens inside a text out', 'long');
+  }
+  return rule === undefined ? undefined : { ...rule, pooling: 'context' };
 }
 
 /**

@@ -4,7 +4,7 @@
  * goes on.
  */
 import { KeyTable } from '../../data/text_keys.js';
-import { NO_LIMIT } from '../../tokenizer/truncate.js';
+import { describeLongRule } from '../../tokenizer/long_rule.js';
 import { wilsonHalfWidth95 } from '../evaluation/evaluation.js';
 
 /** A warning comes if dev accuracy is more uncertain than this. */
@@ -33,6 +33,7 @@ const SHOWN_LABELS = 8;
  * @property {number} tokens_lost
  * @property {number} tokens_lost_share
  * @property {number} longest in positions, [CLS] and [SEP] counted
+ * @property {number} [windows] that these texts have, if they are read in windows
  *
  * @typedef {object} DataReport
  * @property {{texts: number, distinct: number, other_label: number}} overlap dev texts that are
@@ -46,55 +47,12 @@ const SHOWN_LABELS = 8;
  * @property {Cuts} cut
  */
 
-/** Counts how many texts a limit cuts, and by how much. */
-export class CutCounter {
-  #tokenizer;
-  #maxLength;
-  #texts = 0;
-  #tokens = 0;
-  #cut = 0;
-  #lost = 0;
-  #longest = 0;
-
-  /**
-   * @param {import('../../encoder/features.js').Tokenizer} tokenizer
-   * @param {number} maxLength [CLS] and [SEP] counted
-   */
-  constructor(tokenizer, maxLength) {
-    this.#tokenizer = tokenizer;
-    this.#maxLength = maxLength;
-  }
-
-  /** @param {import('../../data/text.js').Text} text */
-  add({ text, pair }) {
-    const { length } = this.#tokenizer.encode(text, { pair, maxLength: NO_LIMIT }).ids;
-    const cutLength =
-      length > this.#maxLength ? this.#tokenizer.encode(text, { pair, maxLength: this.#maxLength }).ids.length : length;
-    this.#texts += 1;
-    this.#tokens += length;
-    this.#cut += Number(cutLength < length);
-    this.#lost += length - cutLength;
-    this.#longest = Math.max(this.#longest, length);
-  }
-
-  /** @returns {Cuts} */
-  get cuts() {
-    return {
-      texts: this.#cut,
-      share: this.#cut / this.#texts,
-      tokens_lost: this.#lost,
-      tokens_lost_share: this.#lost / this.#tokens,
-      longest: this.#longest,
-    };
-  }
-}
-
 /**
  * @param {Problem} problem
- * @param {Cuts} cut
+ * @param {import('../../tokenizer/length_tally.js').LengthTally} lengths of all texts
  * @returns {Promise<DataReport>}
  */
-export async function buildDataReport({ train, dev, labels, targets, devTargets }, cut) {
+export async function buildDataReport({ train, dev, labels, targets, devTargets }, lengths) {
   const table = indexTexts(train);
   const devTable = indexTexts(dev);
   const overlap = { texts: 0, distinct: 0, other_label: 0 };
@@ -123,7 +81,19 @@ export async function buildDataReport({ train, dev, labels, targets, devTargets 
     rarest: { label: labels[rarestLabel], texts: counts[rarestLabel] },
     labels_without_dev: labels.filter((_, label) => devCounts[label] === 0),
     dev_uncertainty: wilsonHalfWidth95(0.5, dev.count),
-    cut,
+    cut: summarizeLengths(lengths),
+  };
+}
+
+/** @param {import('../../tokenizer/length_tally.js').LengthTally} lengths @returns {Cuts} */
+function summarizeLengths({ texts, longer, positions, unread, longest, rows, long }) {
+  return {
+    texts: longer,
+    share: longer / texts,
+    tokens_lost: unread,
+    tokens_lost_share: unread / positions,
+    longest,
+    ...(long?.choice === 'windows' ? { windows: rows } : {}),
   };
 }
 
@@ -165,10 +135,10 @@ function countLabels(targets, labels) {
  *
  * @param {DataReport} report
  * @param {Problem} problem
- * @param {number} maxLength
+ * @param {{maxLength: number, long?: import('../../tokenizer/long_rule.js').LongRule}} how texts are read
  * @returns {string[]}
  */
-export function formatWarnings(report, { train, dev, labels }, maxLength) {
+export function formatWarnings(report, { train, dev, labels }, { maxLength, long }) {
   const { overlap, contradictions, majority, rarest, labels_without_dev: missing, dev_uncertainty: uncertainty, cut } = report;
   const lines = [...formatOddities(train), ...(dev.path === train.path ? [] : formatOddities(dev))];
   if (overlap.texts > 0) {
@@ -207,14 +177,27 @@ export function formatWarnings(report, { train, dev, labels }, maxLength) {
       `${labels.length} labels for ${train.count} training texts: is the column of the label the right one? see --columns`,
     );
   }
-  const all = train.count + dev.count;
-  lines.push(
-    cut.texts === 0
-      ? `no text is cut at ${maxLength} positions; the longest has ${cut.longest}`
-      : `${cut.texts} of ${all} texts (${formatPercent(cut.share)} %) are cut at ${maxLength} positions and lose ` +
-          `${formatPercent(cut.tokens_lost_share)} % of all tokens; the longest has ${cut.longest}, see --max-length`,
-  );
+  lines.push(describeCuts(cut, train.count + dev.count, maxLength, long));
   return lines;
+}
+
+/**
+ * What becomes of texts that are too long.
+ *
+ * @param {Cuts} cut
+ * @param {number} all how many texts there are
+ * @param {number} maxLength
+ * @param {import('../../tokenizer/long_rule.js').LongRule} [long]
+ */
+function describeCuts({ texts, share, tokens_lost_share: lost, longest, windows }, all, maxLength, long) {
+  if (texts === 0) return `no text is cut at ${maxLength} positions; the longest has ${longest}`;
+  const which = `${texts} of ${all} texts (${formatPercent(share)} %)`;
+  const loss = `lose ${formatPercent(lost)} % of all tokens`;
+  const end = `; the longest has ${longest}`;
+  if (long === undefined) return `${which} are cut at ${maxLength} positions and ${loss}${end}, see --max-length and --long`;
+  const how = `${which} are longer than ${maxLength} positions and are read by ${describeLongRule(long)}`;
+  if (windows === undefined) return `${how}: they ${loss}${end}`;
+  return `${how}: ${windows} windows${lost > 0 ? `, ${loss}` : ''}${end}`;
 }
 
 /** @param {Dataset} dataset */

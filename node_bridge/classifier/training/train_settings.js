@@ -9,6 +9,8 @@ import {
   toTypedName,
   wholeNumberOption,
 } from '../../support/options.js';
+import { assertOneVector } from '../../encoder/pooling.js';
+import { describeLongRule, parseLongRule } from '../../tokenizer/long_rule.js';
 import { MIN_LENGTH } from '../../tokenizer/truncate.js';
 import { DEFAULTS } from './defaults.js';
 import { SCHEDULES } from './fitting.js';
@@ -65,10 +67,11 @@ export const TRAINING_OPTIONS = {
 /**
  * @typedef {import('../../support/options.js').Values<typeof TRAINING_OPTIONS> & {maxLength: string | undefined,
  *   workers: number | undefined, split: number | undefined, encoding: string,
- *   columns: import('../../data/columns.js').Columns | undefined, noHeader: boolean}} TrainingValues of the options
+ *   columns: import('../../data/columns.js').Columns | undefined, noHeader: boolean}
+ *   & import('../../tokenizer/long_rule.js').LongOptions} TrainingValues of the options
  *
  * @typedef {Omit<import('./training.js').TrainingSettings, 'classWeights'> & {maxLength: number,
- *   workers: number | undefined, split: number | undefined,
+ *   long?: import('../../tokenizer/long_rule.js').LongRule, workers: number | undefined, split: number | undefined,
  *   layout: import('../../data/rows.js').FileLayout}} ParsedSettings `layout`: of the data files
  */
 
@@ -79,7 +82,7 @@ export const TRAINING_OPTIONS = {
  * @param {TrainingValues} values
  * @param {import('../../bundle/bundle.js').Bundle} bundle
  * @returns {ParsedSettings}
- * @throws {UserError} `maxLength` is no length that the bundle has
+ * @throws {UserError} `maxLength` is no length that the bundle has, or long texts cannot be read so
  */
 export function buildSettings(values, bundle) {
   const { head, epochs, patience, batchSize, seed, learningRate, schedule, bestBy, workers, split } = values;
@@ -89,8 +92,11 @@ export function buildSettings(values, bundle) {
     values.maxLength === undefined
       ? Math.min(DEFAULTS.maxLength, limit)
       : parseWholeNumber('--max-length', values.maxLength, MIN_LENGTH, limit);
+  const long = parseLongRule(values, maxLength);
+  assertOneVector(long, HEADS[head].pooling, `the head ${head}`);
   return {
     ...{ head, epochs, patience, batchSize, seed, maxLength, learningRate, schedule, bestBy, workers, split },
+    ...(long === undefined ? {} : { long }), // texts that are cut have the hash that they had before there was a choice
     layout: { encoding, columns, hasHeader: !noHeader },
   };
 }
@@ -103,11 +109,12 @@ export function buildSettings(values, bundle) {
  * @param {string} backend
  * @returns {[string, string][]}
  */
-export function describeSettings({ layout: _, workers: __, split, patience, ...decides }, classWeights, backend) {
+export function describeSettings({ layout: _, workers: __, split, patience, long, ...decides }, classWeights, backend) {
   const shown = {
     ...decides,
     patience: patience === Infinity ? 'never' : patience,
     ...(split === undefined ? {} : { split }),
+    long: describeLongRule(long),
     ...{ classWeights, backend },
   };
   return Object.entries(shown).map(([key, value]) => [toTypedName(key), String(value)]);

@@ -1,0 +1,1 @@
+"""A classifier behind HTTP, with many connections at a time."""

@@ -15,6 +15,7 @@ from parity_tests.checks.budgets import Budgets
 from parity_tests.checks.head import add_decisions
 from parity_tests.checks.stages import StageRow
 from parity_tests.checks.stored_parts import PartResult
+from parity_tests.long_comparison import LongComparison
 from parity_tests.provenance import Contract
 from parity_tests.reference import Reference, Rerun
 from parity_tests.reports import assemble
@@ -44,6 +45,7 @@ class FlowResult:
         nodes: Node's run by backend.
         rows: the rows of all backends.
         storage: what the weights' dtype costs, Python against Python.
+        long: the long texts, where a classifier does not cut them.
         problem: why a backend gave nothing, where stored parts had drifted already.
         skipped_invariances: those that the model itself does not promise, with the reason.
     """
@@ -54,6 +56,7 @@ class FlowResult:
     nodes: dict[str, RunOutput] = field(default_factory=dict)
     rows: list[StageRow] = field(default_factory=list)
     storage: list[StageRow] = field(default_factory=list)
+    long: LongComparison | None = None
     problem: str = ""
     skipped_invariances: dict[str, str] = field(default_factory=dict)
 
@@ -184,6 +187,7 @@ def _run_flow(
             flow.storage = compare_storage(stored, reference.run, picked, flow.budgets)
             flow.python, flow.dtype, flow.stored = stored, "float32", True
     flow.python = add_decisions(flow.python, side.classifier, contract)
+    flow.long = LongComparison.prepare(side.classifier, contract, reference, out)
     try:
         for run in _run_backends(reference, side, backends, out):
             _judge_backend(flow, contract, reference, side, run, out)
@@ -267,6 +271,9 @@ def _judge_backend(
     flow.rows += [row for row in claims if row.comparison not in flow.skipped_invariances]
     if side.classifier is not None:
         flow.rows += head.judge_golden_answers(backend, count, side, out, budgets)
+    if flow.long is not None:
+        stored = flow.stored and node.kind != "saved_model"
+        flow.rows += flow.long.judge(side, backend, count, stored, budgets)
 
 
 def unpromised_claims(facts: dict[str, Any], budget: Budget) -> dict[str, str]:

@@ -38,7 +38,8 @@ class StageRow:
         stage: the stage of the flow that was compared.
         budget: the tolerance.
         comparison: what was compared: ON_TEXTS, `golden` (a classifier with the answers that it
-            was saved with), or an invariance of invariances.py.
+            was saved with), `long` (a classifier on texts that are longer than it may take), or an
+            invariance of invariances.py.
         decisions: at the stage `label`.
     """
 
@@ -113,7 +114,7 @@ def judge_stages(
             _compare_tokens_and_labels(special_rows, node, python, (special, number), cases)
             sides = [side.batches.get((special, number), {}) for side in (node, python)]
             _compare_batch(special_rows, sides[0], sides[1], cases)
-        _settle_rows(special_rows)
+        settle_rows(special_rows)
         rows += special_rows
     return rows
 
@@ -140,7 +141,7 @@ def _compare_tokens_and_labels(
     if label.stage == LABEL:
         allowed = next(row.budget for row in rows if row.stage == PROBABILITIES)
         got, expected = node.labels.get(batch, []), python.decisions[batch]
-        _compare_labels(label, got, expected, cases, allowed)
+        compare_labels(label, got, expected, cases, allowed)
 
 
 def _compare_batch(
@@ -242,7 +243,7 @@ def compare_output(
             row.add_problem(result.problem, {case.case})
 
 
-def _settle_rows(rows: list[StageRow]) -> None:
+def settle_rows(rows: list[StageRow]) -> None:
     """Sets each row's status: `pass`, `drift`, or `downstream` of an earlier drift.
 
     A row that compared nothing has drifted. A row is downstream where each of its failing texts
@@ -319,7 +320,7 @@ def first_difference(
     return make_problem("values", repr(got), repr(expected), f"token {at}, {where}, {text}")
 
 
-def _compare_labels(
+def compare_labels(
     row: StageRow,
     node: list[list[str]],
     python: list[list[Decision]],

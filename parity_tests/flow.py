@@ -9,6 +9,7 @@ from parity_tests.checks import stages
 from parity_tests.checks.budgets import Budgets
 from parity_tests.checks.own_program import OwnProgramResult
 from parity_tests.checks.stages import StageRow
+from parity_tests.long_comparison import LongComparison
 from parity_tests.runners.runs import SPECIALS, RunOutput
 from parity_tests.runners.variants import unclaimed_reasons
 
@@ -24,6 +25,7 @@ class FlowResult:
         nodes: Node's run by backend; of a program of the user's its tokens, by its name.
         rows: the rows of all backends.
         storage: what the weights' dtype costs, Python against Python.
+        long: the long texts, where a classifier does not cut them.
         problem: why a backend gave nothing, where stored parts had drifted already.
         skipped_invariances: those that the model itself does not promise, with the reason.
         own_programs: what the user's programs answered.
@@ -35,6 +37,7 @@ class FlowResult:
     nodes: dict[str, RunOutput] = field(default_factory=dict)
     rows: list[StageRow] = field(default_factory=list)
     storage: list[StageRow] = field(default_factory=list)
+    long: LongComparison | None = None
     problem: str = ""
     skipped_invariances: dict[str, str] = field(default_factory=dict)
     own_programs: list[OwnProgramResult] = field(default_factory=list)

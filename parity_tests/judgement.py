@@ -15,6 +15,7 @@ from parity_tests.checks.own_program import judge_own_program
 from parity_tests.checks.stages import StageRow
 from parity_tests.checks.stored_parts import PartResult
 from parity_tests.flow import FlowResult, compare_storage, unpromised_claims
+from parity_tests.long_comparison import LongComparison
 from parity_tests.provenance import Contract
 from parity_tests.reference import Reference, Rerun
 from parity_tests.reports import assemble
@@ -160,6 +161,7 @@ def _run_flow(
             flow.storage = compare_storage(stored, reference.run, picked, flow.budgets)
             flow.python, flow.dtype, flow.stored = stored, "float32", True
     flow.python = add_decisions(flow.python, side.classifier, contract)
+    flow.long = LongComparison.prepare(side.classifier, contract, reference, out)
     try:
         for run in _run_backends(reference, side, backends, out):
             _judge_backend(flow, contract, reference, side, run, out)
@@ -243,6 +245,9 @@ def _judge_backend(
     flow.rows += [row for row in claims if row.comparison not in flow.skipped_invariances]
     if side.classifier is not None:
         flow.rows += head.judge_golden_answers(backend, count, side, out, budgets)
+    if flow.long is not None:
+        stored = flow.stored and node.kind != "saved_model"
+        flow.rows += flow.long.judge(side, backend, count, stored, budgets)
 
 
 def _judge_own_program(

@@ -19,6 +19,7 @@ from parity_tests.checks.head import add_decisions
 from parity_tests.checks.stages import StageRow
 from parity_tests.provenance import Contract
 from parity_tests.runners import runners, runs
+from parity_tests.runners.long_texts import LongRule
 from parity_tests.runners.runners import NodeSide
 from parity_tests.runners.runs import RunOutput
 from parity_tests.runners.tokenizer_source import TokenizerSource
@@ -82,6 +83,22 @@ class Reference:
         both = (self.model, self.tokenizer_source)
         contract = bundle / CONTRACT
         return runners.run_python(*both, cases, out, contract, tapped, stored=file, costs=False)
+
+    def read_long_texts(self, cases: Path, bundle: Path, stored: bool, rule: LongRule) -> RunOutput:
+        """Runs Python on long texts, each in a batch of its own.
+
+        Args:
+            cases: the case file; the answers go beside it.
+            bundle: its contract has the signature, and perhaps its weights are used.
+            stored: whether to run with the weights as the bundle stores them.
+            rule: how the texts are read.
+        """
+        file = self.stored_weights(bundle) if stored else None
+        out = cases.with_suffix(f".python{'.stored' if stored else ''}.safetensors")
+        both, contract = (self.model, self.tokenizer_source), bundle / CONTRACT
+        return runners.run_python(
+            *both, cases, out, contract, (), stored=file, costs=False, long=rule
+        )
 
     def stored_weights(self, bundle: Path) -> Path | None:
         """Writes a bundle's weights as the model's variables; None where that is impossible."""

@@ -209,6 +209,12 @@ def _contradiction_in_classifier(description: dict[str, Any]) -> str:
     epochs, best = description["epochs"], description.get("best_epoch", 1)
     if best > epochs:
         return f"got best_epoch {best} of {epochs} epochs"
+    length, long = description["max_length"], description.get("long", {})
+    if "stride" in long:
+        if description["pooling"] == "sequence_output":
+            return "got windows, which give one vector a text, for the pooling sequence_output"
+        if long["stride"] > length - 2:
+            return f"got the stride {long['stride']} of windows of {length} positions"
     for answer in description.get("golden", []):
         if answer["label"] not in known:
             return "got a golden answer whose label is none of its labels"

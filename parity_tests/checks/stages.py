@@ -38,7 +38,8 @@ class StageRow:
         stage: the stage of the flow that was compared.
         budget: the tolerance.
         comparison: what was compared: ON_TEXTS, `golden` (a classifier with the answers that it
-            was saved with), or an invariance of invariances.py.
+            was saved with), `long` (a classifier on texts that are longer than it may take), or an
+            invariance of invariances.py.
         decisions: at the stage `label`.
     """
 

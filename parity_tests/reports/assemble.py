@@ -5,6 +5,7 @@ from pathlib import Path
 
 from parity_tests.cases import TextCase
 from parity_tests.checks.invariances import STAGE
+from parity_tests.checks.long_texts import LONG
 from parity_tests.checks.stages import LABEL, TOKENS, StageRow
 from parity_tests.checks.stored_parts import PartResult
 from parity_tests.flow import FlowResult
@@ -95,7 +96,8 @@ def assemble_report(
         skipped_invariances=flow.skipped_invariances,
         problem=flow.problem,
         failures=[f for row in [*flow.storage, *flow.rows] for f in _failure_entries(row)],
-        points=[point for row in flow.rows for point in _point_entries(row)],
+        # The long texts are others than those of the case file, by whose numbers points are drawn.
+        points=[p for row in flow.rows if row.comparison != LONG for p in _point_entries(row)],
         tokens=_side_by_side(picked, flow),
         training=training,
         own_programs=[

@@ -8,7 +8,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from parity_tests.checks.head import GOLDEN
 from parity_tests.checks.invariances import CLAIM_TEXTS, STAGE
+from parity_tests.checks.long_texts import LONG
 from parity_tests.checks.stages import ON_TEXTS
 from parity_tests.reports import plots
 from parity_tests.reports.matrix import Matrix, backend_cells
@@ -19,6 +21,11 @@ from parity_tests.tokenizer.proof import ProofResult
 from support.printing import printable
 
 MAX_WORST_TEXTS = 8
+OTHER_TEXTS = {
+    GOLDEN: "the answers that the classifier was saved with",
+    LONG: "texts that are longer than the classifier's positions",
+}
+"""What else than the texts of the case file is compared at the stages."""
 MAX_FAILURES = 30
 
 
@@ -39,6 +46,7 @@ def write_report_page(path: Path, report: ParityReport) -> None:
             units=UNITS,
             claim_texts=CLAIM_TEXTS,
             on_texts=ON_TEXTS,
+            other_texts=OTHER_TEXTS,
             shares=backend_cells(report),
             plain=[row for row in report.rows if not row.is_tap and row.stage != STAGE],
             taps=taps,

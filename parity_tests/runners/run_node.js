@@ -26,6 +26,7 @@ import { toJsonLine } from '../../node_bridge/support/printable.js';
 import { writeSafetensors } from '../../node_bridge/support/safetensors.js';
 import { Tokenizer } from '../../node_bridge/tokenizer/index.js';
 import { computeInvariances } from './invariances.js';
+import { runLongBatch, stackRows } from './long_texts.js';
 
 /** How many texts of the first batch the invariances use: few, since some backends are slow. */
 const FEW = 4;
@@ -54,7 +55,7 @@ const OPTIONS = {
   }),
   classifier: textOption({ value: 'DIR', help: 'also give the probabilities of this classifier' }),
   maxLength: maxLengthOption('all that the model has'),
-  answersAlone: flagOption('with special tokens, and no invariances'),
+  answersAlone: flagOption('with special tokens, and no invariances; a classifier reads long texts as in its training'),
   show: textOption({
     value: 'NAME',
     help:
@@ -94,7 +95,10 @@ async function main(options) {
   for (const special of alone ? ['added'] : ['added', 'none']) {
     for (const [index, texts] of groups.entries()) {
       const prefix = `${special}.b${String(index).padStart(3, '0')}`;
-      const answers = await runBatch(texts, special === 'added', tapped.has(index), tools);
+      const answers =
+        alone && classifier?.description?.long !== undefined
+          ? await runLongBatch(texts, { tokenizer, encoder, classifier })
+          : await runBatch(texts, special === 'added', tapped.has(index), tools);
       tokens[prefix] = answers.tokens;
       starts[prefix] = answers.starts;
       if (answers.labels !== undefined) labels[prefix] = answers.labels;
@@ -202,14 +206,6 @@ function decideText(head, row) {
   );
   if (answer.label !== undefined) return [answer.label];
   return head.labels.map((label) => (answer.labels?.includes(label) ? label : ''));
-}
-
-/** @param {Float32Array[]} rows of one length */
-function stackRows(rows) {
-  const width = rows[0].length;
-  const data = new Float32Array(rows.length * width);
-  rows.forEach((row, index) => data.set(row, index * width));
-  return { shape: [rows.length, width], data };
 }
 
 /**

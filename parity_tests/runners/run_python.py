@@ -24,8 +24,9 @@ from safetensors.numpy import load_file, save_file
 from export.confined import confinement
 from export.source.vetting import load_saved_model
 from parity_tests import cases
-from parity_tests.runners import costs, runs, tokenizer_source
+from parity_tests.runners import costs, long_texts, runs, tokenizer_source
 from parity_tests.runners.costs import TapReader
+from parity_tests.runners.long_texts import LongRule
 from parity_tests.runners.python_tokenizer import Encoded, PythonTokenizer, make_tokenizer
 from parity_tests.runners.source import SourceModel
 from parity_tests.runners.variants import INVARIANCE_TEXTS, make_variants, measure_movement
@@ -55,6 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--contract", type=Path, help="bundle.json: taps, signature, roles")
     parser.add_argument("--taps", default="", help="numbers of the batches whose taps are read")
     parser.add_argument("--costs", action="store_true", help="measure what float32 costs")
+    parser.add_argument("--long", help="JSON of a LongRule: read long texts so, and nothing else")
     options = parser.parse_args(arguments)
     contract = read_contract(options.contract) if options.contract else {}
     tokenizer = make_tokenizer(tokenizer_source.parse_tokenizer_source(options))
@@ -71,6 +73,11 @@ def main(arguments: list[str] | None = None) -> int:
         {int(number) for number in options.taps.split(",") if number},
     )
     picked = cases.read_cases(options.cases)
+    if options.long:
+        tensors = _compute_long_answers(setup, picked, LongRule.from_json(options.long))
+        versions = json.dumps(_installed_versions())
+        save_file(tensors, options.out, {"versions": versions})
+        return 0
     tensors, metadata = _compute_answers(setup, picked)
     if options.show:
         weights = {
@@ -154,6 +161,22 @@ def _compute_answers(setup: RunSetup, picked: list[cases.TextCase]) -> tuple[Bat
             f"{runs.batch_key(name, 0)}.{key}": np.ascontiguousarray(v) for key, v in batch.items()
         }
     return tensors, metadata
+
+
+def _compute_long_answers(setup: RunSetup, picked: list[cases.TextCase], rule: LongRule) -> Batch:
+    """Computes ids and outputs of the rows of each text, by name; the rows have no padding.
+
+    All rows of a text have the same length, so each text is a run of its own.
+    """
+    tensors: Batch = {}
+    for case, rows in zip(
+        picked, long_texts.encode_rows(setup.tokenizer, picked, rule), strict=True
+    ):
+        batch = setup.source.batch(rows)
+        batch |= setup.source.run(batch)
+        prefix = runs.batch_key("added", case.batch)
+        tensors |= {f"{prefix}.{n}": np.ascontiguousarray(v) for n, v in batch.items()}
+    return tensors
 
 
 def _invariance_cases(picked: list[cases.TextCase]) -> list[cases.TextCase]:

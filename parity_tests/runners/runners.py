@@ -12,6 +12,7 @@ from pathlib import Path
 from export.confined import confinement
 from export.confined.confinement import AllowedPaths, Limits
 from parity_tests.runners import runs
+from parity_tests.runners.long_texts import LongRule
 from parity_tests.runners.runs import RunOutput
 from parity_tests.runners.tokenizer_source import TokenizerSource
 from support import printing, python_path
@@ -33,6 +34,7 @@ def run_python(
     tapped: Iterable[int] = (0,),
     stored: Path | None = None,
     costs: bool = True,
+    long: LongRule | None = None,
 ) -> RunOutput:
     """Runs Python on a whole case file; writes the model's variables beside `out`.
 
@@ -47,6 +49,7 @@ def run_python(
         tapped: the batches whose taps are read.
         stored: safetensors, whose values the model's variables get.
         costs: whether to measure what float32 costs the model, see costs.py.
+        long: how to read long texts, each in a batch of its own; then no more is computed.
 
     Raises:
         UserError, EnvironmentProblem: see `run_runner`.
@@ -56,6 +59,7 @@ def run_python(
     command += ["--weights", str(weights_beside(out)), "--contract", str(contract)]
     command += ["--taps", join_numbers(tapped)]
     command += ["--costs"] if costs else []
+    command += ["--long", long.to_json()] if long is not None else []
     if stored is not None:
         command += ["--stored", str(stored)]
     confinement.warn_without_landlock(printing.say)
@@ -106,16 +110,19 @@ class NodeSide:
         arguments = ["--batches", str(batches), "--taps", join_numbers(tapped)]
         return self._start(backend, cases, out, arguments)
 
-    def answers(self, backend: str, cases: Path, out: Path, max_length: int) -> RunOutput:
-        """Runs the classifier on the first batch.
+    def answers(
+        self, backend: str, cases: Path, out: Path, max_length: int, batches: int = 1
+    ) -> RunOutput:
+        """Runs the classifier on the first batches, as it reads texts by itself.
 
         Args:
             backend: of TF.js.
             cases: the case file.
             out: the file for the answers.
-            max_length: positions that texts are cut to.
+            max_length: positions that texts may take.
+            batches: how many.
         """
-        arguments = ["--batches", "1", "--answers-alone", "--max-length", str(max_length)]
+        arguments = ["--batches", str(batches), "--answers-alone", "--max-length", str(max_length)]
         return self._start(backend, cases, out, arguments)
 
     def _start(self, backend: str, cases: Path, out: Path, arguments: list[str]) -> RunOutput:

@@ -37,7 +37,9 @@ class FakeNode(NodeSide):
     given: RunOutput = field(default_factory=lambda: RunOutput({}, {}))
     texts: list[str] = field(default_factory=list)
 
-    def answers(self, backend: str, cases: Path, out: Path, max_length: int) -> RunOutput:
+    def answers(
+        self, backend: str, cases: Path, out: Path, max_length: int, batches: int = 1
+    ) -> RunOutput:
         self.texts.extend(case.text for case in read_cases(cases))
         return self.given
 

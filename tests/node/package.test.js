@@ -68,6 +68,11 @@ test('a TypeScript program needs only the exports of the package, and gets Pytho
   });
   assert.equal(got.norms.length, texts.length);
   got.norms.forEach((/** @type {number} */ norm) => assert.ok(Math.abs(norm - 1) < 1e-6));
+  assert.deepEqual(
+    got.whole,
+    texts.map(() => hidden),
+  );
+  assert.deepEqual(got.lengths.map(Number.isInteger), [true, true]);
   assert.deepEqual(got.shapes.sequence_output, sequence.shape);
   assert.deepEqual(got.tokens, ['[CLS]', '这', '本', '[SEP]']);
   assert.deepEqual(got.offsets, [

@@ -324,6 +324,35 @@ def test_damage_at_any_key_of_a_classifier_is_refused(
     assert_all_refused("classifier", spoilt, tmp_path)
 
 
+LONG_TEXTS: dict[str, dict[str, Any]] = {
+    "head and tail": {"choice": "head-tail"},
+    "windows": {"choice": "windows", "stride": 63, "pooling": "mean"},
+    "windows side by side": {"choice": "windows", "stride": 126, "pooling": "max"},
+}
+WRONG_LONG: dict[str, Any] = {
+    "a name": "windows",
+    "nothing": {},
+    "cut": {"choice": "cut"},
+    "no stride": {"choice": "windows", "pooling": "mean"},
+    "no pooling": {"choice": "windows", "stride": 63},
+    "a stride of 0": LONG_TEXTS["windows"] | {"stride": 0},
+    "a stride of a half": LONG_TEXTS["windows"] | {"stride": 0.5},
+    "a stride that leaves a token out": LONG_TEXTS["windows"] | {"stride": 127},
+    "pooling of tokens": LONG_TEXTS["windows"] | {"pooling": "context"},
+    "a stride of head and tail": {"choice": "head-tail", "stride": 63},
+    "an unknown key": LONG_TEXTS["windows"] | {"head": 3},
+}
+
+
+def test_how_long_texts_are_read_is_read(description: dict[str, Any], tmp_path: Path) -> None:
+    texts = [json.dumps(description | {"long": long}) for long in LONG_TEXTS.values()]
+    for said in (
+        python_errors("classifier", texts, tmp_path),
+        node_errors("classifier", texts, tmp_path),
+    ):
+        assert dict(zip(LONG_TEXTS, said, strict=True)) == dict.fromkeys(LONG_TEXTS, "")
+
+
 def test_contradictions_in_a_classifier_are_refused(
     description: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -346,6 +375,10 @@ def test_contradictions_in_a_classifier_are_refused(
         "a seal of nothing": change(version=2, sha256="0" * 64),
         "a version to come": change(version=3),
         "no model": change(files={"weights.bin": file}),
+        **{f"long texts, {name}": change(long=long) for name, long in WRONG_LONG.items()},
+        "windows of all positions": change(
+            head="bilstm", pooling="sequence_output", long=LONG_TEXTS["windows"]
+        ),
         **{
             f"a file called {name!r}": change(files=description["files"] | {name: file})
             for name in ("../x", "/x", "a/b", "a\\b", ".", "..", "__proto__", "classifier.json", "")

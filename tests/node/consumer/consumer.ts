@@ -16,6 +16,7 @@ const { tokens, offsets }: DetailedEncoding = tokenizer.encodeWithTokens(texts[1
 const encoder: Encoder = await Encoder.load(bundleDir, { backend: 'wasm' });
 const vectors: Float32Array[] = await encoder.encode(texts);
 const means: Float32Array[] = await encoder.encode(texts, { pooling: 'mean', normalize: true, maxLength: 16 });
+const whole: Float32Array[] = await encoder.encode(texts, { long: 'windows', stride: 6, windowPooling: 'max', maxLength: 16 });
 const outputs = await encoder.run(encodings);
 const shapes: Record<string, number[]> = Object.fromEntries(Object.entries(outputs).map(([name, { shape }]) => [name, shape]));
 
@@ -29,6 +30,8 @@ async function* conversation(): AsyncGenerator<GivenText> {
 }
 const streamed: (string | undefined)[] = [];
 for await (const { text, label } of classifier.stream(conversation())) streamed.push(text, label);
+
+const { longer, incomplete } = classifier.lengths;
 
 const broken: Broken[] = [];
 for await (const answer of classifier.stream([texts[0], new Error('torn')], { keepBroken: true })) {
@@ -49,13 +52,15 @@ export async function decide(): Promise<void> {
   const labels: string[] = (await topics.predict('')).labels;
   const prices = await Classifier.load<RegressionPrediction>(bundleDir);
   const values: Record<string, number>[] = (await prices.predict(['', ''])).map((prediction) => prediction.values);
-  const entities: TokenClassifier = await TokenClassifier.load(bundleDir, { workers: 2 });
+  const entities: TokenClassifier = await TokenClassifier.load(bundleDir, { workers: 2, long: 'windows' });
   const found: TokenPrediction = await entities.predict({ text: '' });
   const spans: Span[] = found.spans;
   for await (const prediction of entities.stream([''])) {
     const parts: TokenLabel[] = prediction.tokens;
     console.log(labels, values, spans, parts);
   }
+  // @ts-expect-error: tokens between head and tail would have no label
+  void TokenClassifier.load(bundleDir, { long: 'head-tail' });
   // @ts-expect-error: a pair has no spans
   void entities.predict({ sentence1: '', sentence2: '' });
   // @ts-expect-error: several labels have no single one
@@ -85,6 +90,8 @@ console.log(
     offsets,
     vectors: vectors.map((vector) => Array.from(vector)),
     norms: means.map((vector) => Math.hypot(...vector)),
+    whole: whole.map((vector) => vector.length),
+    lengths: [longer, incomplete],
     shapes,
     one,
     many,

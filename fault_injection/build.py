@@ -12,13 +12,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import export.tokenizer
+from export.classifier_choice import ClassifierChoice
+from export.classifier_task import LOGITS, make_classifier, write_task
 from export.model import ExportRequest, export_model
 from export.output_directory import atomic_directory
 from export.tokenizer import TokenizerSpec, Vocab, read_vocab, save_tokenizer_model
 from export.tokenizer.tables import CharacterTables, serialise
 from export.tokenizer_choice import TokenizerChoice
-from fault_injection.sources import SOURCES, SourceSpec
+from fault_injection.sources import SOURCES, ClassifierSpec, SourceSpec
 from support.atomic import write_file
 from support.printing import say
 from support.quiet_tensorflow import tensorflow
@@ -70,8 +74,16 @@ def _build_source(source: SourceSpec, vocab: Path, out: Path) -> None:
     built = encoder.seeded_encoder(encoder_config(source, vocab), source.name, source.seed)
     if source.outlier is not None:
         _set_outlier(built, source.outlier)
+    decides, asked = source.classifier, ClassifierChoice()
+    if decides is not None:
+        built = _add_head(built, source, decides)
+        if decides.by_options:
+            asked = ClassifierChoice(decides.task, decides.labels, decides.threshold)
     with atomic_directory(model) as directory:
         encoder.save_encoder(built, directory)
+        if decides is not None and not decides.by_options:
+            of_model = make_classifier(decides.task, LOGITS, LOGITS, decides.labels)
+            write_task(directory, of_model)
     for dtype in source.dtypes:
         request = ExportRequest(
             handle=str(model),
@@ -79,9 +91,21 @@ def _build_source(source: SourceSpec, vocab: Path, out: Path) -> None:
             dtype=dtype,
             architecture=source.architecture,
             trained=False,
+            classifier=asked,
             own=True,
         )
         export_model(request, out / "bundles" / f"{source.name}.{dtype}", lambda line: None)
+
+
+def _add_head(encoder: Any, source: SourceSpec, decides: ClassifierSpec) -> Any:
+    """Returns the encoder with a head of one layer, whose scores differ by about 1 among texts."""
+    from export.architectures.classifier import EncoderWithHead
+
+    on = "sequence_output" if decides.task == "token_labels" else "pooled_output"
+    generator, count = np.random.default_rng(source.seed), len(decides.labels)
+    kernel = generator.normal(0.0, 0.5, (source.hidden, count)).astype(np.float32)
+    bias = generator.normal(0.0, 0.5, count).astype(np.float32)
+    return EncoderWithHead(encoder, on, [(kernel, bias)])
 
 
 def encoder_config(source: SourceSpec, vocab: Path) -> Any:

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors.numpy import save
@@ -98,16 +98,22 @@ def compute_checksums(directory: Path, weights: dict[str, str], contract: Contra
     files = {
         name: file_sha256(directory / name) for name in NUMERIC_FILES if (directory / name).exists()
     }
-    document = asdict(contract)
+    decides = contract.classifier and contract.classifier.document()
+    document = asdict(contract) | {"classifier": decides}
+    return Checksums(weights, files, contract_checksum(document))
+
+
+def contract_checksum(document: Mapping[str, Any]) -> str:
+    """Computes the sha256 of what decides numbers in a contract, given as in `bundle.json`."""
     decisive = {key: document[key] for key in NUMERIC_CONTRACT_KEYS}
-    if contract.classifier is not None:
-        decisive["classifier"] = contract.classifier.document()
+    if document["classifier"] is not None:
+        decisive["classifier"] = dict(document["classifier"])
         threshold = decisive["classifier"].get("threshold")
         if threshold is not None:
             # The only float: languages print floats differently, but not their bytes.
             decisive["classifier"]["threshold"] = struct.pack(">d", threshold).hex()
     text = json.dumps(decisive, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return Checksums(weights, files, hashlib.sha256(text.encode()).hexdigest())
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def pad_batch(
@@ -271,15 +277,15 @@ def write_golden_cases(
         "tokenizer_cases": json.dumps({"texts": RULE_TEXTS, "ids": rules}, ensure_ascii=False),
         "checksums": json.dumps(asdict(checksums), sort_keys=True),
     }
-    data = _with_metadata(save({**roles, **outputs}), metadata)
+    data = with_metadata(save({**roles, **outputs}), metadata)
     # `save_file` would make a file that only its owner may read.
     (directory / GOLDEN_FILE).write_bytes(data)
 
 
-def _with_metadata(data: bytes, metadata: dict[str, str]) -> bytes:
-    """Adds metadata to safetensors bytes: the library itself writes it in a varying order."""
+def with_metadata(data: bytes, metadata: dict[str, str]) -> bytes:
+    """Sets the metadata of safetensors bytes: the library itself writes it in a varying order."""
     length = int.from_bytes(data[:8], "little")
-    header = {"__metadata__": metadata} | json.loads(data[8 : 8 + length])
+    header = {"__metadata__": {}} | json.loads(data[8 : 8 + length]) | {"__metadata__": metadata}
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     # The tensors begin at a multiple of 8.
     text += b" " * (-len(text) % 8)

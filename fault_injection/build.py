@@ -12,13 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import export.tokenizer
+from export.classifier_choice import ClassifierChoice
+from export.classifier_task import LOGITS, make_classifier, write_task
 from export.model import ExportRequest, export_model
 from export.output_directory import atomic_directory
 from export.tokenizer import TokenizerSpec, Vocab, read_vocab, save_tokenizer_model
-from export.tokenizer.tables import CharacterTables, serialise
 from export.tokenizer_choice import TokenizerChoice
-from fault_injection.sources import SOURCES, SourceSpec
+from fault_injection.sources import SOURCES, ClassifierSpec, SourceSpec
 from support.atomic import write_file
 from support.printing import say
 from support.quiet_tensorflow import tensorflow
@@ -29,14 +32,14 @@ SPECS = {
     "bert": TokenizerSpec("bert"),
     "fast": TokenizerSpec("tf-text-fast"),
 }
-ReadTables = Callable[[TokenizerSpec, Vocab, Path | None], CharacterTables]
+ReadTables = Callable[[TokenizerSpec, Vocab, Path | None], bytes]
 
 
 def main(out: Path, vocab: Path, names: list[str]) -> None:
     """Builds the named parts, and prints a line for each."""
     tensorflow()
     known = {source.name: source for source in SOURCES}
-    _cache_tables(export.tokenizer.read_tables)
+    cache_tables(export.tokenizer.serialised_tables)
     for name in names:
         kind, _, rest = name.partition(":")
         if kind == "tokenizer":
@@ -46,23 +49,23 @@ def main(out: Path, vocab: Path, names: list[str]) -> None:
         elif kind == "tables":
             write_tables(rest, vocab, out / "tables" / f"{rest}.bin")
         else:
-            _build_source(known[name], vocab, out)
+            build_source(known[name], vocab, out)
         say(f"made {name}")
 
 
-def _cache_tables(read: ReadTables) -> None:
+def cache_tables(read: ReadTables) -> None:
     """Makes this process read each tokenizer's tables once, since that takes seconds."""
-    known: dict[TokenizerSpec, CharacterTables] = {}
+    known: dict[TokenizerSpec, bytes] = {}
 
-    def cached(spec: TokenizerSpec, vocab: Vocab, python: Path | None = None) -> CharacterTables:
+    def cached(spec: TokenizerSpec, vocab: Vocab, python: Path | None = None) -> bytes:
         if spec not in known:
             known[spec] = read(spec, vocab, python)
         return known[spec]
 
-    export.tokenizer.read_tables = cached
+    export.tokenizer.serialised_tables = cached
 
 
-def _build_source(source: SourceSpec, vocab: Path, out: Path) -> None:
+def build_source(source: SourceSpec, vocab: Path, out: Path) -> None:
     """Builds one SavedModel and its bundles."""
     from export.architectures import encoder
 
@@ -70,8 +73,16 @@ def _build_source(source: SourceSpec, vocab: Path, out: Path) -> None:
     built = encoder.seeded_encoder(encoder_config(source, vocab), source.name, source.seed)
     if source.outlier is not None:
         _set_outlier(built, source.outlier)
+    decides, asked = source.classifier, ClassifierChoice()
+    if decides is not None:
+        built = _add_head(built, source, decides)
+        if decides.by_options:
+            asked = ClassifierChoice(decides.task, decides.labels, decides.threshold)
     with atomic_directory(model) as directory:
         encoder.save_encoder(built, directory)
+        if decides is not None and not decides.by_options:
+            of_model = make_classifier(decides.task, LOGITS, LOGITS, decides.labels)
+            write_task(directory, of_model)
     for dtype in source.dtypes:
         request = ExportRequest(
             handle=str(model),
@@ -79,9 +90,21 @@ def _build_source(source: SourceSpec, vocab: Path, out: Path) -> None:
             dtype=dtype,
             architecture=source.architecture,
             trained=False,
+            classifier=asked,
             own=True,
         )
         export_model(request, out / "bundles" / f"{source.name}.{dtype}", lambda line: None)
+
+
+def _add_head(encoder: Any, source: SourceSpec, decides: ClassifierSpec) -> Any:
+    """Returns the encoder with a head of one layer, whose scores differ by about 1 among texts."""
+    from export.architectures.classifier import EncoderWithHead
+
+    on = "sequence_output" if decides.task == "token_labels" else "pooled_output"
+    generator, count = np.random.default_rng(source.seed), len(decides.labels)
+    kernel = generator.normal(0.0, 0.5, (source.hidden, count)).astype(np.float32)
+    bias = generator.normal(0.0, 0.5, count).astype(np.float32)
+    return EncoderWithHead(encoder, on, [(kernel, bias)])
 
 
 def encoder_config(source: SourceSpec, vocab: Path) -> Any:
@@ -121,7 +144,7 @@ def _set_outlier(model: Any, value: float) -> None:
 def write_tables(name: str, vocab: Path, file: Path) -> None:
     """Writes a tokenizer's tables."""
     read = read_vocab(vocab, lambda line: None)
-    write_file(file, serialise(export.tokenizer.read_tables(SPECS[name], read)))
+    write_file(file, export.tokenizer.serialised_tables(SPECS[name], read))
 
 
 if __name__ == "__main__":

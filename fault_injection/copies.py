@@ -1,6 +1,8 @@
 """Copies of sealed directories, which can be changed and sealed again.
 
-Files are hard links until they are written, so the clean directory does not change.
+Files are hard links until they are written, so the clean directory does not change. Sealing gives a
+bundle the hashes and checksums that a wrong exporter would have given it: `verify.js` accepts it,
+unless an output on the golden texts is another.
 """
 
 import hashlib
@@ -9,7 +11,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from support.contracts import CONTRACT, DESCRIPTION, MODEL_FILE, seal_description
+from export.golden import contract_checksum, with_metadata
+from support.contracts import CONTRACT, DESCRIPTION, GOLDEN_FILE, MODEL_FILE, seal_description
 from support.tfjs_weights import WEIGHT_PREFIX, Array, TfjsWeight, read_weights
 
 
@@ -21,6 +24,8 @@ class SealedCopy:
         self.path = directory
         self.seal_file = seal_file
         self.changed: dict[str, Any] = {}
+        self.weight_checksums: dict[str, str] = {}
+        """Those of written weights, by name; a bundle has them in its golden cases."""
         directory.mkdir(parents=True)
         for file in sorted(clean.iterdir()):
             os.link(file, directory / file.name)
@@ -54,6 +59,8 @@ class SealedCopy:
         for name, value in self.changed.items():
             if name != self.seal_file:
                 self.write(name, self.text_of(value).encode())
+        if self.seal_file == CONTRACT:
+            self._renew_checksums()
         others = sorted(file.name for file in self.path.iterdir() if file.name != self.seal_file)
         if self.seal_file == DESCRIPTION:
             # Files that are not of the model, such as golden predictions, are not listed.
@@ -64,6 +71,21 @@ class SealedCopy:
             return
         text = json.dumps(self.about, ensure_ascii=False, indent=2) + "\n"
         self.write(self.seal_file, text.encode())
+
+    def _renew_checksums(self) -> None:
+        """Renews the checksums in the golden cases."""
+        data = self.read(GOLDEN_FILE)
+        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+        checksums = json.loads(metadata["checksums"])
+        checksums["files"] = {
+            name: hashlib.sha256(self.read(name)).hexdigest() for name in checksums["files"]
+        }
+        checksums["weights"] |= self.weight_checksums
+        checksums["contract"] = contract_checksum(self.about)
+        metadata["checksums"] = json.dumps(checksums, sort_keys=True)
+        renewed = with_metadata(data, metadata)
+        if renewed != data:
+            self.write(GOLDEN_FILE, renewed)
 
     def text_of(self, model: Any) -> str:
         """Returns `model.json` as the exporter writes it, or as training in Node does."""
@@ -124,7 +146,11 @@ class Weights:
 
     def write(self) -> None:
         """Writes the shards."""
-        self.write_bytes(b"".join(self.arrays[spec["name"]].tobytes() for spec in self.specs))
+        stored = {spec["name"]: self.arrays[spec["name"]].tobytes() for spec in self.specs}
+        self.copy.weight_checksums = {
+            name: hashlib.sha256(data).hexdigest() for name, data in stored.items()
+        }
+        self.write_bytes(b"".join(stored.values()))
 
     def write_bytes(self, whole: bytes) -> None:
         """Writes these bytes as shards; all but the last have one size, as TF.js requires."""

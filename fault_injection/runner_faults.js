@@ -1,32 +1,32 @@
 /**
- * The faults for Node's side while it runs. Each changes one step at a named hook, so the code itself may
- * change freely. `fault_injection/kinds/runner.py` says at which stage each fault must be found.
- *
- * A hook is a method that the answers of the runner pass through:
- *
- *   `Encoder.pad`            ids, mask and types of a batch, as they are compared and fed
- *   `Encoder.runBatch`       before: the inputs of the model alone; after: its outputs
- *   `Tokenizer.assemble`     the ids of one text, with special tokens
- *   `Tokenizer.layOut`       before: the options of a text
- *   `Scanner.scan`           before: the text
- *   `Scanner.endWord`        the pieces of one word
- *   `Trie.step`              before: the node that a piece continues from
- *   `Tokenizer.fromBundle`   after: the whole tokenizer
- *   `Head.inputsOf`          the part of `sequence_output` that the classifier uses
- *   `Head.probabilities`     after: a row for each text
- *   `Head.labelOf`           the label of one row
+ * The faults for Node's side while it runs. Each changes one step at a named hook (`hooks.js`), so the code
+ * itself may change freely. `fault_injection/kinds/runner.py` says at which stage each fault must be found.
  */
 import { tf } from '../node_bridge/backends/tfjs.js';
+import { ANSWERS } from '../node_bridge/classifier/decisions/answers.js';
+import { BundleHead } from '../node_bridge/classifier/decisions/bundle_head.js';
 import { findMostProbable } from '../node_bridge/classifier/evaluation/evaluation.js';
 import { Head } from '../node_bridge/classifier/head.js';
 import { Encoder } from '../node_bridge/encoder/encoder.js';
 import { Tokenizer } from '../node_bridge/tokenizer/index.js';
 import { Scanner } from '../node_bridge/tokenizer/scanner.js';
 import { CONTINUE, START, Trie } from '../node_bridge/tokenizer/vocab.js';
-
-/** @typedef {{input_ids: Int32Array, attention_mask: Int32Array, token_type_ids: Int32Array}} Batch */
-/** @typedef {{encodings: {ids: Int32Array}[], encoder: Encoder, width: number}} Padding */
-/** @typedef {{vocab: string[], original: () => unknown}} Word */
+import {
+  changeAnswers,
+  changeAssembled,
+  changeFed,
+  changeOptions,
+  changeOutputs,
+  changePadded,
+  changeScores,
+  changeUnknownWord,
+  createRotated,
+  endWordShortestFirst,
+  forEachRow,
+  rotate,
+  setPadding,
+  wrapMethod,
+} from './hooks.js';
 
 /** @type {Record<string, () => void>} by name */
 const FAULTS = {
@@ -138,6 +138,33 @@ const FAULTS = {
     wrapMethod(Head.prototype, 'labelOf', (_, head, [row]) => head.labels[row.indexOf(Math.min(...row))]),
   labels_shifted_in_javascript: () =>
     wrapMethod(Head.prototype, 'labelOf', (_, { labels }, [row]) => labels[(findMostProbable(row) + 1) % labels.length]),
+
+  // What a bundle decides by itself.
+  softmax_over_the_texts: () =>
+    changeScores((rows) => {
+      const columns = rows[0].map((_, label) => softmax(rows.map((row) => row[label])));
+      return rows.map((_, text) => columns.map((shares) => shares[text]));
+    }),
+  sigmoid_for_softmax: () => changeScores((rows) => rows.map((row) => row.map((score) => 1 / (1 + Math.exp(-score))))),
+  scores_for_probabilities: () => changeScores((rows) => rows),
+  threshold_ignored: () =>
+    wrapMethod(ANSWERS, 'multi_label', (original, _, [row, head, top]) =>
+      original(row, { labels: head.labels, threshold: 0 }, top),
+    ),
+  labels_in_another_order: () =>
+    wrapMethod(ANSWERS, 'single_label', (original, _, [row, { labels }, top]) =>
+      original(row, { labels: [...labels.slice(1), labels[0]] }, top),
+    ),
+  scores_shifted_by_a_token: () =>
+    wrapMethod(BundleHead.prototype, 'probabilities', (original, { labels }, [rows]) =>
+      original(rows.map((/** @type {Float32Array} */ row) => createRotated(row, labels.length))),
+    ),
+  spans_off_by_one: () =>
+    wrapMethod(Tokenizer.prototype, 'encodeWithTokens', (original) => {
+      const encoding = original();
+      for (const span of encoding.offsets) span[1] += 1;
+      return encoding;
+    }),
 };
 
 /** Installs one fault in this process. @param {string} name */
@@ -149,139 +176,9 @@ export function install(name) {
 /** The names of all faults. */
 export const NAMES = Object.keys(FAULTS);
 
-/**
- * Replaces a method by a function.
- *
- * @param {any} owner a class or its prototype
- * @param {string} name of the method
- * @param {(original: (...args: any[]) => any, self: any, args: any[]) => any} change `original` is bound;
- *   without arguments it gets those of the call
- */
-function wrapMethod(owner, name, change) {
-  const method = owner[name];
-  if (typeof method !== 'function') throw new Error(`there is no hook ${name} any more`);
-  owner[name] = function changed(/** @type {any[]} */ ...args) {
-    return change((...others) => method.apply(this, others.length > 0 ? others : args), this, args);
-  };
-}
-
-/** @param {(batch: Batch, padding: Padding) => unknown} change changes the data in place */
-function changePadded(change) {
-  wrapMethod(Encoder.prototype, 'pad', (original, encoder, [encodings]) => {
-    const batch = original();
-    change(listData(batch), { encodings, encoder, width: batch.input_ids.shape[1] });
-    return batch;
-  });
-}
-
-/**
- * Sets another id at each position of padding.
- *
- * @param {(contract: import('../node_bridge/bundle/bundle.js').TokenizerContract) => number} idOf
- * @returns {(batch: Batch, padding: Padding) => void}
- */
-function setPadding(idOf) {
-  return ({ input_ids: ids }, { encodings, encoder, width }) => {
-    const id = idOf(encoder.bundle.contract.tokenizer);
-    encodings.forEach((encoding, row) => ids.fill(id, row * width + encoding.ids.length, (row + 1) * width));
-  };
-}
-
-/** @param {unknown[]} encodings @param {number} width @param {(start: number) => unknown} each receives the start of its row */
-function forEachRow(encodings, width, each) {
-  encodings.forEach((_, row) => each(row * width));
-}
-
-/** @param {(batch: Batch) => unknown} change changes a copy */
-function changeFed(change) {
-  wrapMethod(Encoder.prototype, 'runBatch', (original, _, [batch, ...rest]) => {
-    const copies = Object.fromEntries(
-      Object.entries(batch).map(([role, { shape, data }]) => [role, { shape, data: data.slice() }]),
-    );
-    change(listData(copies));
-    return original(copies, ...rest);
-  });
-}
-
-/** @param {any} batch @returns {any} the data of each tensor */
-function listData(batch) {
-  return Object.fromEntries(Object.entries(batch).map(([role, { data }]) => [role, data]));
-}
-
-/**
- * @param {(name: string, data: Float32Array, shape: number[]) => unknown} change changes a copy: on some
- *   backends two equal outputs share memory
- */
-function changeAnswers(change) {
-  wrapMethod(Encoder.prototype, 'runBatch', async (original) => {
-    const answers = Object.entries(await original());
-    return Object.fromEntries(
-      answers.map(([name, { shape, data: read }]) => {
-        const data = Float32Array.from(read);
-        change(name, data, shape);
-        return [name, { shape, data }];
-      }),
-    );
-  });
-}
-
-/** As `changeAnswers`, but only for outputs, not for taps. @param {(name: string, data: Float32Array, shape: number[]) => unknown} change */
-function changeOutputs(change) {
-  changeAnswers((name, data, shape) => name.startsWith('taps/') || change(name, data, shape));
-}
-
-/** @param {(ids: Int32Array, layout: any, tokenizer: any) => unknown} change changes the ids of one text */
-function changeAssembled(change) {
-  wrapMethod(Tokenizer.prototype, 'assemble', (original, tokenizer, [layout]) => {
-    const encoding = original();
-    change(encoding.ids, layout, tokenizer);
-    return encoding;
-  });
-}
-
-/** @param {(options: any, tokenizer: Tokenizer) => object} change */
-function changeOptions(change) {
-  wrapMethod(Tokenizer.prototype, 'layOut', (original, tokenizer, [text, options]) => original(text, change(options, tokenizer)));
-}
-
-/** @param {(scanner: Scanner) => unknown} change is called after a word became [UNK], which is the last token */
-function changeUnknownWord(change) {
-  wrapMethod(Scanner.prototype, 'endWord', (original, scanner) => {
-    const before = scanner.count;
-    original();
-    if (scanner.count === before + 1 && scanner.ids[before] === scanner.unknown) change(scanner);
-  });
-}
-
-/** `Scanner.endWord`, but it takes the shortest piece. @param {Scanner} scanner */
-function endWordShortestFirst(scanner) {
-  const { trie, symbols, letterStarts, letterEnds, length, count: before } = scanner;
-  const tooLong = scanner.weight > scanner.tables.limit;
-  scanner.length = scanner.weight = scanner.fence = 0;
-  for (let at = 0; at < length; ) {
-    let node = at === 0 ? START : CONTINUE;
-    let end = at;
-    while (end < length && !tooLong && node !== -1 && (end === at || trie.idAt[node] === -1))
-      node = trie.step(node, symbols[end++]);
-    const id = node === -1 || tooLong ? -1 : trie.idAt[node];
-    if (id === -1) {
-      scanner.count = before;
-      scanner.emit(scanner.unknown, letterStarts[0], letterEnds[length - 1]);
-      return;
-    }
-    scanner.emit(id, letterStarts[at], letterEnds[end - 1]);
-    at = end;
-  }
-}
-
-/** Rotates the data by `by` elements to the left, in place. @template {Int32Array | Float32Array} T @param {T} data @param {number} by */
-function rotate(data, by) {
-  data.set(/** @type {any} */ (createRotated(data, by)));
-}
-
-/** @template {Int32Array | Float32Array} T @param {T} data @param {number} by may be negative @returns {T} */
-function createRotated(data, by) {
-  const made = data.slice();
-  data.forEach((_, i) => (made[i] = data[(i + by + data.length) % data.length]));
-  return /** @type {T} */ (made);
+/** @param {number[]} scores */
+function softmax(scores) {
+  const powers = scores.map((score) => Math.exp(score - Math.max(...scores)));
+  const sum = powers.reduce((total, power) => total + power, 0);
+  return powers.map((power) => power / sum);
 }

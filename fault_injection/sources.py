@@ -16,12 +16,30 @@ POSITIONS = 40
 
 
 @dataclass(frozen=True)
+class ClassifierSpec:
+    """What a source decides by itself, with a dense layer of seeded weights on its encoder.
+
+    Attributes:
+        task: `single_label`, `multi_label`, `regression` or `token_labels`.
+        labels: in the order of the scores.
+        threshold: of `multi_label`.
+        by_options: whether options of the export say all this (`--task`, `--labels` and
+            `--threshold`), and not a file in the SavedModel, as `build` writes it.
+    """
+
+    task: str
+    labels: tuple[str, ...]
+    threshold: float | None = None
+    by_options: bool = False
+
+
+@dataclass(frozen=True)
 class SourceSpec:
     """One SavedModel, and the dtypes in which it is exported.
 
     `tokenizer` is `lower` or `cased`: tensorflow_text's BertTokenizer. `outlier` is a
     large weight in the last row of the word embeddings, or None. The word embeddings have rows that
-    no token uses, up to a multiple of `padded_to`.
+    no token uses, up to a multiple of `padded_to`. `classifier` is None for an encoder alone.
     """
 
     name: str
@@ -39,6 +57,7 @@ class SourceSpec:
     dtypes: tuple[str, ...] = field(default=WEIGHT_DTYPES)
     outlier: float | None = None
     padded_to: int = 1
+    classifier: ClassifierSpec | None = None
 
     @property
     def shared(self) -> bool:
@@ -60,6 +79,11 @@ class SourceSpec:
         return asdict(self)
 
 
+MOODS = ClassifierSpec("single_label", ("坏", "一般", "好"))
+TOPICS = ClassifierSpec("multi_label", ("体育", "财经", "娱乐", "科技"), 0.4, by_options=True)
+ENTITIES = ClassifierSpec("token_labels", ("O", "B-LOC", "I-LOC", "B-PER", "I-PER"))
+STARS = ClassifierSpec("regression", ("stars",), by_options=True)
+
 SOURCES = (
     SourceSpec("bert_tanh", "bert", 64, 2, 4, "gelu_tanh", 1, 64),
     SourceSpec("bert_tanh_b", "bert", 64, 2, 4, "gelu_tanh", 11, 64),
@@ -78,9 +102,60 @@ SOURCES = (
     SourceSpec(
         "outlier", "bert", 32, 2, 2, "gelu_tanh", 14, 32, dtypes=WEIGHT_DTYPES[:2], outlier=70000.0
     ),
-    # Like many trained models: rows without a token, up to a multiple of 64.
+    # Fine-tuned models, which decide by themselves. Like many, some have rows without a token.
     SourceSpec(
-        "padded", "bert", 32, 2, 2, "gelu_tanh", 15, 32, dtypes=WEIGHT_DTYPES[:1], padded_to=64
+        "moods",
+        "bert",
+        32,
+        2,
+        2,
+        "gelu_erf",
+        16,
+        32,
+        dtypes=WEIGHT_DTYPES[:2],
+        padded_to=64,
+        classifier=MOODS,
+    ),
+    SourceSpec(
+        "moods_b",
+        "bert",
+        32,
+        2,
+        2,
+        "gelu_erf",
+        17,
+        32,
+        dtypes=WEIGHT_DTYPES[:1],
+        padded_to=64,
+        classifier=MOODS,
+    ),
+    SourceSpec(
+        "topics",
+        "albert",
+        64,
+        2,
+        4,
+        "gelu_tanh",
+        18,
+        32,
+        dtypes=("float32", "uint16"),
+        classifier=TOPICS,
+    ),
+    SourceSpec(
+        "entities",
+        "electra",
+        32,
+        2,
+        2,
+        "gelu_erf",
+        19,
+        32,
+        tokenizer="cased",
+        dtypes=("float32", "uint8"),
+        classifier=ENTITIES,
+    ),
+    SourceSpec(
+        "stars", "bert", 32, 1, 2, "gelu_erf", 20, 32, dtypes=WEIGHT_DTYPES[:1], classifier=STARS
     ),
 )
 

@@ -11,7 +11,7 @@ from support.contracts import TABLES_FILE
 @kind("bundle", stages="contract")
 def output_names_swapped(target: Target, choose: Random) -> str:
     """The contract swaps the names of the outputs."""
-    first, second = target.bundle.about["outputs"]
+    first, second = target.bundle.about["outputs"][-2:]
     first["name"], second["name"] = second["name"], first["name"]
     return f"outputs {first['name']} and {second['name']} swapped in the contract"
 
@@ -54,7 +54,10 @@ def padding_flipped(target: Target, choose: Random) -> str:
 @kind("bundle", stages="contract")
 def output_width_wrong(target: Target, choose: Random) -> str:
     """The contract has another width for an output."""
-    spec: dict[str, Any] = choose.choice(target.bundle.about["outputs"])
+    about = target.bundle.about
+    # A contract with more scores than labels contradicts itself: nobody reads it.
+    scores = (about["classifier"] or {}).get("output")
+    spec: dict[str, Any] = choose.choice([s for s in about["outputs"] if s["name"] != scores])
     before = spec["shape"][-1]
     spec["shape"][-1] = before * 2
     return f"width of {spec['name']}: {before} became {before * 2}"

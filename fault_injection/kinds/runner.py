@@ -6,6 +6,7 @@
 from collections.abc import Callable
 from random import Random
 
+from fault_injection.kinds.decisions import decides
 from fault_injection.registry import TIMES, kind
 from fault_injection.sources import POSITIONS, CleanBundle
 from fault_injection.target import Target
@@ -110,6 +111,30 @@ RUNNER_FAULTS: dict[str, tuple[str | tuple[str, ...], Fits, str]] = {
     ),
     "least_probable_label": ("label", has_head, "The label is the least probable one."),
     "labels_shifted_in_javascript": ("label", has_head, "The label is the next one."),
+    # What a bundle decides by itself.
+    "softmax_over_the_texts": (
+        "probabilities",
+        decides("single_label"),
+        "The probabilities of a label add up to 1 over the texts of a batch.",
+    ),
+    "sigmoid_for_softmax": (
+        "probabilities",
+        decides("single_label"),
+        "Each label has a probability by itself.",
+    ),
+    "scores_for_probabilities": (
+        "probabilities",
+        decides("single_label", "multi_label"),
+        "The scores are taken for probabilities.",
+    ),
+    "threshold_ignored": ("label", decides("multi_label"), "Every label is given."),
+    "labels_in_another_order": ("label", decides("single_label"), "The label is the next one."),
+    "scores_shifted_by_a_token": (
+        "probabilities",
+        decides("token_labels"),
+        "Each token has the scores of the next one.",
+    ),
+    "spans_off_by_one": ("tokens", _any_bundle, "Each token ends a character late in its text."),
 }
 """For each fault: the stages at which a perfect judge may report it, what it fits, its effect."""
 TIMES_BY_NAME = {"strings_compared_by_their_first_character": 6}

@@ -21,6 +21,7 @@ from parity_tests.checks.compare import (
     make_problem,
 )
 from parity_tests.checks.decisions import LabelDecisions
+from parity_tests.checks.offsets import Offsets, first_wrong_offset
 from parity_tests.runners import runs
 from parity_tests.runners.runs import IDS, PROBABILITIES, TAPS, Decision, RunOutput
 
@@ -136,8 +137,9 @@ def _compare_tokens_and_labels(
         cases: of the batch.
     """
     tokens, label = rows[0], rows[-1]
-    starts = node.starts.get(batch, [])
-    compare_tokens(tokens, node.tokens.get(batch, []), python.tokens.get(batch, []), starts, cases)
+    offsets = node.offsets.get(batch, [])
+    both = node.tokens.get(batch, []), python.tokens.get(batch, [])
+    compare_tokens(tokens, *both, offsets, cases)
     if label.stage == LABEL:
         allowed = next(row.budget for row in rows if row.stage == PROBABILITIES)
         got, expected = node.labels.get(batch, []), python.decisions[batch]
@@ -266,23 +268,21 @@ def require_comparison(row: StageRow) -> None:
 
 # Tokens and labels.
 
-Starts = list[list[int]]
-
 
 def compare_tokens(
     row: StageRow,
     node: list[list[str]],
     python: list[list[str]],
-    starts: Starts,
+    offsets: list[Offsets],
     cases: list[TextCase],
 ) -> None:
-    """Compares tokens exactly, text by text.
+    """Compares tokens exactly, text by text, and checks the offsets of equal ones.
 
     Args:
         row: of the stage `tokens`.
         node: Node's tokens of each text.
         python: Python's tokens of each text.
-        starts: for each text, the character at which each of Node's tokens begins.
+        offsets: of Node's tokens, for each text.
         cases: of the batch.
     """
     for index, case in enumerate(cases):
@@ -292,8 +292,11 @@ def compare_tokens(
             )
             continue
         row.add_measures(case.case, Measures(compared=max(len(python[index]), 1)))
-        begins = starts[index] if index < len(starts) else []
-        problem = first_difference(node[index], python[index], begins, case, row.where())
+        own = offsets[index] if index < len(offsets) else []
+        starts = [start for start, _ in own]
+        problem = first_difference(node[index], python[index], starts, case, row.where())
+        if problem is None and own:
+            problem = first_wrong_offset(node[index], own, case, row.where())
         if problem is not None:
             row.add_problem(problem, {case.case})
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from numerics.budgets import CLAIM, RTOL, SCALE, Cost, atol_ceiling, derive_budget
 from parity_tests.checks.compare import make_problem
+from parity_tests.checks.decision_claims import classifier_claims
 from parity_tests.runners.runs import TAPS
 from parity_tests.tokenizer import tables
 from support.contracts import TABLES_FILE, VOCAB_FILE
@@ -99,7 +100,7 @@ def compare_contract(
     )
     bundle_outputs = {spec["name"]: _dtype_and_shape(spec) for spec in contract["outputs"]}
     claims["outputs"] = (bundle_outputs, _with_tfjs_dtypes(bundle_outputs, facts["outputs"]))
-    claims |= _classifier_claims(contract, facts.get("classifier"))
+    claims |= classifier_claims(contract, facts.get("classifier"))
     own = contract["tokenizer"]
     for token, number in facts["special_tokens"].items():
         claims[f"id of {token}"] = (_special_id(own, token), number)
@@ -118,25 +119,6 @@ def compare_contract(
     claimed = (contract.get("accuracy") or {}).get("budgets") or {}
     problems += _too_wide_budgets(claimed, facts["weight_dtype"], costs)
     return PartResult.of(len(claims) + len(claimed), problems)
-
-
-def _classifier_claims(
-    contract: dict[str, Any], own: dict[str, Any] | None
-) -> dict[str, tuple[Any, Any]]:
-    """Returns what the contract says that the model decides, and what it should say.
-
-    That is what the model itself says (`own`, None if it says nothing); the options of the export,
-    which the provenance has, win over it.
-    """
-    asked = contract.get("provenance", {}).get("source", {}).get("asked", {}).get("classifier", {})
-    expected = dict(own or {})
-    if asked.get("task") not in (None, expected.get("task")):
-        expected = {key: expected[key] for key in ("output", "labels") if key in expected}
-    expected |= {key: value for key, value in asked.items() if value is not None}
-    got = contract.get("classifier")
-    if got is None:
-        return {"classifier": (None, expected)} if expected else {}
-    return {f"classifier.{key}": (got.get(key), value) for key, value in expected.items()}
 
 
 def _too_wide_budgets(

@@ -249,6 +249,8 @@ def _side_by_side(picked: list[TextCase], flow: FlowResult) -> list[TokensEntry]
                 for run in (flow.nodes[row.backend], flow.python)
             ]
             node, python = (side[index] if index < len(side) else [] for side in sides)
+            if node == python:
+                continue  # only their offsets are wrong
             common = min(len(node), len(python))
             first = next((i for i in range(common) if node[i] != python[i]), common)
             entries.append(

@@ -88,8 +88,8 @@ async function main(options) {
   const tensors = {};
   /** @type {Record<string, string[][]>} */
   const tokens = {};
-  /** @type {Record<string, number[][]>} */
-  const starts = {};
+  /** @type {Record<string, [number, number][][]>} */
+  const offsets = {};
   /** @type {Record<string, string[][]>} */
   const labels = {};
   for (const special of alone ? ['added'] : ['added', 'none']) {
@@ -100,7 +100,7 @@ async function main(options) {
           ? await runLongBatch(texts, { tokenizer, encoder, classifier })
           : await runBatch(texts, special === 'added', tapped.has(index), tools);
       tokens[prefix] = answers.tokens;
-      starts[prefix] = answers.starts;
+      offsets[prefix] = answers.offsets;
       if (answers.labels !== undefined) labels[prefix] = answers.labels;
       for (const [name, { shape, data }] of Object.entries(answers.tensors)) {
         const dtype = data instanceof Int32Array ? 'I32' : 'F32';
@@ -120,7 +120,7 @@ async function main(options) {
       .map((text) => tokenizer.encode(text.text, { pair: text.pair, maxLength: limitLength(text, maxLength) }));
     Object.assign(tensors, await computeInvariances(encoder, few));
   }
-  const answers = { versions: readVersions(encoder.backend), kind: encoder.kind, tokens, starts, labels };
+  const answers = { versions: readVersions(encoder.backend), kind: encoder.kind, tokens, offsets, labels };
   const metadata = Object.entries(answers).map(([name, value]) => [name, JSON.stringify(value)]);
   writeSafetensors(/** @type {string} */ (out), tensors, Object.fromEntries(metadata));
 }
@@ -143,7 +143,7 @@ function limitLength(text, most) {
  * @param {boolean} tapped whether to return the bundle's taps too
  * @param {{tokenizer: Tokenizer, encoder: Encoder, classifier?: Head, own?: BundleHead, maxLength: number}} tools
  *   `own`: the bundle decides by itself
- * @returns {Promise<{tokens: string[][], starts: number[][], labels?: string[][],
+ * @returns {Promise<{tokens: string[][], offsets: [number, number][][], labels?: string[][],
  *   tensors: Record<string, {shape: number[], data: Float32Array | Int32Array}>}>}
  */
 async function runBatch(texts, specialTokens, tapped, { tokenizer, encoder, classifier, own, maxLength }) {
@@ -156,11 +156,11 @@ async function runBatch(texts, specialTokens, tapped, { tokenizer, encoder, clas
   const outputs = await encoder.run(encodings, undefined, nodes);
   const result = {
     tokens: encodings.map(({ tokens }) => tokens),
-    starts: encodings.map(({ offsets }) => offsets.map(([start]) => start)),
+    offsets: encodings.map(({ offsets }) => offsets),
   };
   const tensors = { ...encoder.pad(encodings), ...outputs };
   if (own !== undefined) {
-    const { labels, probabilities } = decideBatch(own, outputs[own.output], encodings);
+    const { labels, probabilities } = await decideBatch(own, outputs[own.output], encodings);
     return { ...result, labels, tensors: { ...tensors, probabilities } };
   }
   if (classifier === undefined) return { ...result, tensors };
@@ -177,19 +177,25 @@ async function runBatch(texts, specialTokens, tapped, { tokenizer, encoder, clas
  * @param {{shape: number[], data: Float32Array | Int32Array}} scores float32[batch, labels], or float32[batch, sequence, labels] if it labels tokens
  * @param {{ids: Int32Array}[]} encodings
  */
-function decideBatch(head, { shape, data }, encodings) {
-  const count = head.labels.length;
-  const rows = Array.from({ length: data.length / count }, (_, row) =>
-    head.activate(Float32Array.from(data.subarray(row * count, (row + 1) * count))),
-  );
-  const probabilities = { shape, data: Float32Array.from(rows.flatMap((row) => [...row])) };
-  const perText = rows.length / encodings.length;
+async function decideBatch(head, { shape, data }, encodings) {
+  const ofTokens = head.problemType === 'token_labels';
+  const answers = await head.probabilities(splitRows(Float32Array.from(data), encodings.length));
+  // Of tokens the library computes no more probabilities than it needs.
+  const texts = ofTokens
+    ? answers.map((row) => splitRows(Float32Array.from(row), row.length / head.labels.length).map(head.activate))
+    : answers.map((row) => [row]);
+  const probabilities = { shape, data: Float32Array.from(texts.flat().flatMap((row) => [...row])) };
   const labels = encodings.map(({ ids }, text) => {
-    if (head.problemType !== 'token_labels') return decideText(head, rows[text]);
-    const positions = rows.slice(text * perText, text * perText + ids.length);
-    return positions.map((row) => head.labels[findMostProbable(row)]);
+    if (!ofTokens) return decideText(head, texts[text][0]);
+    return texts[text].slice(0, ids.length).map((row) => head.labels[findMostProbable(row)]);
   });
   return { labels, probabilities };
+}
+
+/** Splits data into equal rows. @param {Float32Array} data @param {number} count */
+function splitRows(data, count) {
+  const width = data.length / count;
+  return Array.from({ length: count }, (_, row) => data.subarray(row * width, (row + 1) * width));
 }
 
 /**

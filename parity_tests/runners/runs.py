@@ -10,8 +10,8 @@ the measurements of costs.py. Batches are counted from 000. Names are:
 - `probabilities`: float32[batch, labels], with a classifier
 
 The metadata has JSON: `versions` by name; by `<special>.b<batch>` the `tokens` of each text and,
-with a classifier, its `labels`; from Node also `starts`, the offset of each token in its text, in
-UTF-16 units, and `kind`: `graph_model`, or `saved_model`, which has no taps; from Python also
+with a classifier, its `labels`; from Node also `offsets`, start and end of each token in its text,
+in UTF-16 units, and `kind`: `graph_model`, or `saved_model`, which has no taps; from Python also
 `facts`, see `SourceModel.facts`.
 """
 
@@ -73,7 +73,7 @@ class RunOutput:
     tokens: dict[tuple[str, int], list[list[str]]] = field(default_factory=dict)
     labels: dict[tuple[str, int], list[list[str]]] = field(default_factory=dict)
     decisions: dict[tuple[str, int], list[list[Decision]]] = field(default_factory=dict)
-    starts: dict[tuple[str, int], list[list[int]]] = field(default_factory=dict)
+    offsets: dict[tuple[str, int], list[list[list[int]]]] = field(default_factory=dict)
     facts: dict[str, Any] | None = None
     kind: str = "graph_model"
     costs: Mapping[str, Cost] = field(default_factory=dict)
@@ -128,7 +128,7 @@ def read_run(path: Path) -> RunOutput:
                 metadata["versions"],
                 tokens=_by_batch(metadata.get("tokens", {})),
                 labels=_by_batch(metadata.get("labels", {})),
-                starts=_by_batch(metadata.get("starts", {})),
+                offsets=_by_batch(metadata.get("offsets", {})),
                 facts=metadata.get("facts"),
                 kind=metadata.get("kind", "graph_model"),
                 costs=costs,

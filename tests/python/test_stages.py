@@ -141,13 +141,52 @@ def test_no_cases_at_all_fail() -> None:
 def test_a_changed_token_is_reported_with_its_character() -> None:
     node = run()
     node.tokens["added", 0][1] = ["你", "[UNK]"]
-    node.starts["added", 0] = [[], [0, 1], [0]]
+    node.offsets["added", 0] = [[], [[0, 1], [1, 2]], [[0, 1]]]
     row = rows_of(node)["tokens"]
     assert row.failing == {1}
     assert row.problems[0][1].message == (
         "got '[UNK]', but should be '好' "
         "[token 1, wasm, with special tokens, text 1 “你好”, character 1]"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "token", "offsets", "wrong"),
+    [
+        ("你好", "好", [1, 2], False),
+        ("你好", "好", [0, 1], True),
+        ("你好", "好", [1, 3], False),
+        ("你好！", "好", [1, 3], True),
+        ("Wifi", "##fi", [2, 4], False),
+        ("WiFi", "##fi", [2, 3], True),
+        # The tokenizer changes characters, or the token is not in the text.
+        ("Ａ你", "a", [0, 1], False),
+        ("𠮷野家", "家", [2, 3], False),
+        ("你好", "[UNK]", [0, 1], False),
+        ("你，好", ",", [1, 2], False),
+    ],
+)
+def test_an_offset_that_gives_another_part_of_the_text_is_reported(
+    text: str, token: str, offsets: list[int], wrong: bool
+) -> None:
+    node, python = run(), run()
+    for side in (node, python):
+        side.tokens["added", 0][1] = [token]
+    node.offsets["added", 0] = [[], [offsets], [[0, 1]]]
+    cases = [CASES[0], TextCase(1, 0, text), CASES[2]]
+    row = judge_stages("wasm", node, python, cases, BUDGETS)[0]
+    assert (row.stage, row.failing) == ("tokens", {1} if wrong else set())
+    start, end = offsets
+    for _, problem in row.problems:
+        assert f"got '{text[start:end]}', but should be '{token.removeprefix('##')}' " in (
+            problem.message
+        )
+
+
+def test_a_missing_offset_is_reported() -> None:
+    node = run()
+    node.offsets["added", 0] = [[], [[0, 1]], [[0, 1]]]
+    assert "got 1 offsets, but should be 2" in rows_of(node)["tokens"].problems[0][1].message
 
 
 def test_a_lost_token_is_reported() -> None:

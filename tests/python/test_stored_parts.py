@@ -213,7 +213,11 @@ OWN = {"task": "single_label", "output": "out", "activation": "softmax", "labels
         (None, {}, ["classifier"]),
         (OWN | {"labels": ["坏", "好"]}, {"labels": ["坏", "好"], "task": None}, []),
         (OWN | {"labels": ["好", "坏"]}, {"labels": ["坏", "好"]}, ["classifier.labels"]),
-        (OWN | {"task": "multi_label", "activation": "sigmoid"}, {"task": "multi_label"}, []),
+        (
+            OWN | {"task": "multi_label", "activation": "sigmoid", "threshold": 0.5},
+            {"task": "multi_label"},
+            [],
+        ),
     ],
 )
 def test_what_the_model_decides_is_a_claim(
@@ -221,8 +225,11 @@ def test_what_the_model_decides_is_a_claim(
 ) -> None:
     """The model's own file counts, and before it the options that the bundle was exported with."""
     source = {"handle": "m", "sha256": "0" * 64, "asked": {"classifier": asked}}
+    scores = {"name": "out", "role": "logits", "dtype": "float32", "shape": ["batch", 2]}
     contract = CONTRACT | {"classifier": stored, "provenance": {"source": source}}
-    found = stored_parts.compare_contract(contract, FACTS | {"classifier": OWN}, TOKENIZER, {})
+    contract["outputs"] = [scores]
+    facts = FACTS | {"classifier": OWN, "outputs": {"out": ["float32", [None, 2]]}}
+    found = stored_parts.compare_contract(contract, facts, TOKENIZER, {})
     assert [
         re.findall(r"\[([\w.]+), contract\]", message)[0] for message in found.failures
     ] == wrong

@@ -13,8 +13,13 @@ from export.checkpoints import (
     loading,
     open_checkpoint,
 )
-from export.checkpoints.sentence_transformers import read_sentence_model, write_max_length
+from export.checkpoints.sentence_transformers import (
+    SentenceModel,
+    read_sentence_model,
+    write_max_length,
+)
 from export.classifier_task import describe_classifier, write_task
+from export.keras_weights import converted_weights
 from export.output_directory import atomic_directory, refuse_foreign, refuse_overlap
 from export.tokenizer import facts
 from export.tokenizer.vocab import Vocab, compare_sizes, read_vocab, vocab_bytes
@@ -27,7 +32,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What to build; None as `config` or `vocab`: the file beside the checkpoint, if needed."""
+    """What to build.
+
+    None as `config` or `vocab`: the file beside the checkpoint, if needed.
+    """
 
     checkpoint: Path
     config: Path | None = None
@@ -42,8 +50,9 @@ def build_saved_model(
     """Writes the SavedModel; returns the names of the checkpoint's unused variables by kind.
 
     Raises:
-        UserError: see `open_checkpoint`, `load_encoder`, `read_sentence_model`,
-            `_read_needed_vocab` and `atomic_directory`.
+        UserError: see `open_checkpoint`, `load_encoder`,
+            `read_sentence_model`, `_read_needed_vocab`, `converted_weights` and `atomic_directory`.
+        EnvironmentProblem: see `converted_weights` and `atomic_directory`.
     """
     refuse_foreign(out)
     root = request.checkpoint if request.checkpoint.is_dir() else request.checkpoint.parent
@@ -57,7 +66,30 @@ def build_saved_model(
             )
         # The encoder, its config and its vocab may lie in a folder of their own.
         request = replace(request, checkpoint=sentence.encoder)
-    checkpoint = open_checkpoint(request.checkpoint, request.config, request.layers)
+    with converted_weights(request.checkpoint, say) as weights:
+        checkpoint = open_checkpoint(request.checkpoint, request.config, request.layers, weights)
+        _save(request, checkpoint, sentence, out, say)
+    for line in loading.describe_unused(checkpoint.variables):
+        say(line)
+    return loading.unused_by_kind(checkpoint.variables)
+
+
+def _save(
+    request: BuildRequest,
+    checkpoint: Checkpoint,
+    sentence: SentenceModel | None,
+    out: Path,
+    say: Callable[[str], None],
+) -> None:
+    """Writes the SavedModel of an opened checkpoint.
+
+    Args:
+        request: what to build.
+        checkpoint: the encoder, perhaps with the head of a classifier.
+        sentence: the modules of a sentence embedding after it, if any.
+        out: the directory of the SavedModel.
+        say: prints progress messages.
+    """
     if checkpoint.classifier is not None and (sentence or request.contract == "tokens"):
         what = "a sentence embedding" if sentence else "--contract tokens"
         say(f"{what} has no place for the checkpoint's classifier: its head is left out")
@@ -90,9 +122,6 @@ def build_saved_model(
                 write_task(directory, checkpoint.classifier.decides)
                 say(f"the head decides: {describe_classifier(checkpoint.classifier.decides)}")
         _write_tokenizer_files(request, directory, say)
-    for line in loading.describe_unused(checkpoint.variables):
-        say(line)
-    return loading.unused_by_kind(checkpoint.variables)
 
 
 def _write_tokenizer_files(

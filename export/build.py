@@ -21,6 +21,7 @@ from export.checkpoints.sentence_transformers import (
 from export.classifier_task import describe_classifier, write_task
 from export.keras_weights import converted_weights
 from export.output_directory import atomic_directory, refuse_foreign, refuse_overlap
+from export.source.repository_source import RepositorySource, parse_handle, write_source
 from export.tokenizer import facts
 from export.tokenizer.vocab import Vocab, compare_sizes, read_vocab, vocab_bytes
 from support.contracts import VOCAB_FILE
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What to build.
+    """What to build: a local checkpoint, or a repository (`hf:OWNER/NAME`) to download.
 
-    None as `config` or `vocab`: the file beside the checkpoint, if needed.
+    None as `config` or `vocab`: the file beside the checkpoint, if needed. `source` is where a
+    downloaded checkpoint comes from.
     """
 
     checkpoint: Path
@@ -42,6 +44,7 @@ class BuildRequest:
     vocab: Path | None = None
     layers: int | None = None
     contract: str = "named"
+    source: RepositorySource | None = None
 
 
 def build_saved_model(
@@ -50,11 +53,12 @@ def build_saved_model(
     """Writes the SavedModel; returns the names of the checkpoint's unused variables by kind.
 
     Raises:
-        UserError: see `open_checkpoint`, `load_encoder`,
+        UserError: see `download_checkpoint`, `open_checkpoint`, `load_encoder`,
             `read_sentence_model`, `_read_needed_vocab`, `converted_weights` and `atomic_directory`.
-        EnvironmentProblem: see `converted_weights` and `atomic_directory`.
+        EnvironmentProblem: see `download_checkpoint`, `converted_weights` and `atomic_directory`.
     """
     refuse_foreign(out)
+    request = _resolve_checkpoint(request, say)
     root = request.checkpoint if request.checkpoint.is_dir() else request.checkpoint.parent
     refuse_overlap(out, [root], may_be_inside=True)
     sentence = read_sentence_model(request.checkpoint)
@@ -72,6 +76,22 @@ def build_saved_model(
     for line in loading.describe_unused(checkpoint.variables):
         say(line)
     return loading.unused_by_kind(checkpoint.variables)
+
+
+def _resolve_checkpoint(request: BuildRequest, say: Callable[[str], None]) -> BuildRequest:
+    """Returns the request with a local checkpoint: a repository (`hf:…`) is downloaded.
+
+    Raises:
+        UserError: see `download_checkpoint`.
+        EnvironmentProblem: see `download_checkpoint`.
+    """
+    handle = parse_handle(str(request.checkpoint))
+    if handle is None:
+        return request
+    from export.checkpoints.repository_files import download_checkpoint
+
+    repository = download_checkpoint(handle, say)
+    return replace(request, checkpoint=repository.directory, source=repository.source())
 
 
 def _save(
@@ -122,6 +142,8 @@ def _save(
                 write_task(directory, checkpoint.classifier.decides)
                 say(f"the head decides: {describe_classifier(checkpoint.classifier.decides)}")
         _write_tokenizer_files(request, directory, say)
+        if request.source is not None:
+            write_source(directory, request.source)
 
 
 def _write_tokenizer_files(

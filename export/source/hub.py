@@ -7,6 +7,7 @@ TF-Hub or Kaggle, or a name of the catalog. The result is vetted, but not loaded
 import argparse
 import hashlib
 import os
+import re
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from export.source import archive, catalog, download
 from export.source.archive import ARCHIVE_KINDS
 from export.source.cache import check_owner, prepare_cache
 from export.source.download import DEFAULT_GIB, OTHER_SOURCES, download_archive
+from export.source.repository_source import PREFIX, parse_handle
 from export.source.vetting import vet
 from support import printing
 from support.errors import UserError
@@ -86,6 +88,10 @@ def short_timeouts() -> Iterator[None]:
             os.environ["TFHUB_MODEL_LOAD_FORMAT"] = format_before
 
 
+# The page of a model; files have `/resolve/REVISION/` in their address.
+REPOSITORY_PAGE = re.compile(
+    r"https?://(?:huggingface\.co|hf\.co|hf-mirror\.com)/([\w.-]+/[\w.-]+)/?"
+)
 # Files beside the weights of a publisher's checkpoint.
 CONFIG_FILES = ("bert_config.json", "config.json", "albert_config.json", "electra_config.json")
 OTHER_CACHE = "set TFHUB_CACHE_DIR to a directory of your own"
@@ -135,6 +141,11 @@ def locate(
             the host does not answer, or the sha256 is another.
         EnvironmentProblem: the download was interrupted, or the cache is not writable.
     """
+    repository = parse_handle(handle)
+    if repository is not None:
+        raise UserError(
+            f"{handle}: got a repository of a checkpoint, expected a SavedModel{BUILD_ADVICE}"
+        )
     path = Path(handle)
     entry = catalog.find_entry(handle)
     if path.is_dir():
@@ -158,7 +169,8 @@ def _is_url(handle: str) -> bool:
     """Whether a handle is a URL.
 
     Raises:
-        UserError: it begins like a URL, but has no valid host.
+        UserError: it begins like a URL, but has no valid host; or it is the page of a repository
+            of Hugging Face.
     """
     if not handle.startswith(("http://", "https://")):
         return False
@@ -168,6 +180,12 @@ def _is_url(handle: str) -> bool:
         raise UserError(f"{handle}: is no address: {error}; correct it") from None
     if not host:
         raise UserError(f"{handle}: is no address: it names no host; correct it")
+    page = REPOSITORY_PAGE.fullmatch(handle)
+    if page is not None:
+        raise UserError(
+            f"{handle}: is the page of a repository, expected {ARCHIVE_KINDS}; give "
+            f"{PREFIX}{page[1]}"
+        )
     return True
 
 

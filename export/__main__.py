@@ -13,6 +13,7 @@ from export import inspection
 from export.classifier_task import TASKS, shown_task
 from export.confined.confinement import STEP_SECONDS, Limits
 from export.source import catalog, download, hub, signature_choice
+from export.source.repository_source import FORM
 from support.command_line import OptionParser, command
 from support.contracts import WEIGHT_DTYPES
 from support.errors import UserError
@@ -26,6 +27,7 @@ EXAMPLE = """examples:
   python -m export                                   the embedded default, under artifacts/
   python -m export model ./albert_tiny --vocab vocab.txt --tokenizer tf-text --out ./bundle
   python -m export model ./albert_tiny --tokenizer-model ./bert_tokenizer_chinese --out ./bundle
+  python -m export model hf:hfl/rbt3 --out ./bundle   a checkpoint of the hub: build, then model
   python -m export model ./my_bert --tokenizer-python ~/venv/bin/python --out ./bundle
   python -m export model ./my_keras --task single-label --labels labels.txt --out ./bundle
   python -m export vocab vocab.txt --tokenizer bert --uncased --out ./tokenizer_bundle
@@ -35,6 +37,7 @@ EXAMPLE = """examples:
 BUILD_EXAMPLE = """examples:
   python -m export build ./chinese_L-12_H-768_A-12 --out ./models/bert
   python -m export build ./bert-base-chinese --layers 3 --out ./models/bert_3
+  python -m export build hf:hfl/rbt3 --out ./models/rbt3
   python -m export build ./albert_tiny --contract tokens --vocab vocab.txt --out ./models/albert
 """
 SIGN_EXAMPLE = """examples:
@@ -62,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="subcommands")
 
     model = commands.add_parser("model", help="a SavedModel and its vocab → a bundle")
-    model.add_argument("handle", help=hub.HANDLE_HELP)
+    model.add_argument("handle", help=f"{hub.HANDLE_HELP}, or {FORM}")
     model.add_argument("--sha256", help="of the archive, checked before anything else")
     hub.add_download_option(model)
     signature_choice.add_options(model)
@@ -119,13 +122,18 @@ def _add_build_command(commands: argparse._SubParsersAction[OptionParser]) -> No
         "build",
         help="a checkpoint → a SavedModel",
         description="Makes a hub SavedModel of a checkpoint of BERT, ALBERT or ELECTRA: TF1 in the "
-        "publishers' names, or a Hugging Face directory with model.safetensors. A directory of "
+        "publishers' names, or a Hugging Face directory or repository (hf:OWNER/NAME) with "
+        "model.safetensors or tf_model.h5. A directory of "
         "sentence-transformers (modules.json) gives sentence_embedding as a third output, and a "
         "fine-tuned classifier (*ForSequenceClassification, *ForTokenClassification, or that of "
         "Google's run_classifier.py) logits, with its task and its labels.",
         epilog=BUILD_EXAMPLE,
     )
-    build.add_argument("checkpoint", type=Path, help="a directory, or the checkpoint's prefix")
+    build.add_argument(
+        "checkpoint",
+        type=Path,
+        help=f"a directory, the checkpoint's prefix, or {FORM}",
+    )
     build.add_argument("--out", type=Path, required=True, help="directory of the SavedModel")
     build.add_argument("--config", type=Path, help="default: the json beside the checkpoint")
     build.add_argument("--vocab", type=Path, help="for tokens; default: vocab.txt beside it")
@@ -138,6 +146,7 @@ def _add_build_command(commands: argparse._SubParsersAction[OptionParser]) -> No
         default="named",
         help="named (default): ids in; tokens: token strings in, two outputs more",
     )
+    hub.add_download_option(build)
     build.set_defaults(run=_run_build)
 
 

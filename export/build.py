@@ -13,9 +13,15 @@ from export.checkpoints import (
     loading,
     open_checkpoint,
 )
-from export.checkpoints.sentence_transformers import read_sentence_model, write_max_length
+from export.checkpoints.sentence_transformers import (
+    SentenceModel,
+    read_sentence_model,
+    write_max_length,
+)
 from export.classifier_task import describe_classifier, write_task
+from export.keras_weights import converted_weights
 from export.output_directory import atomic_directory, refuse_foreign, refuse_overlap
+from export.source.repository_source import RepositorySource, parse_handle, write_source
 from export.tokenizer import facts
 from export.tokenizer.vocab import Vocab, compare_sizes, read_vocab, vocab_bytes
 from support.contracts import VOCAB_FILE
@@ -27,13 +33,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What to build; None as `config` or `vocab`: the file beside the checkpoint, if needed."""
+    """What to build: a local checkpoint, or a repository (`hf:OWNER/NAME`) to download.
+
+    None as `config` or `vocab`: the file beside the checkpoint, if needed. `source` is where a
+    downloaded checkpoint comes from.
+    """
 
     checkpoint: Path
     config: Path | None = None
     vocab: Path | None = None
     layers: int | None = None
     contract: str = "named"
+    source: RepositorySource | None = None
 
 
 def build_saved_model(
@@ -42,10 +53,12 @@ def build_saved_model(
     """Writes the SavedModel; returns the names of the checkpoint's unused variables by kind.
 
     Raises:
-        UserError: see `open_checkpoint`, `load_encoder`, `read_sentence_model`,
-            `_read_needed_vocab` and `atomic_directory`.
+        UserError: see `download_checkpoint`, `open_checkpoint`, `load_encoder`,
+            `read_sentence_model`, `_read_needed_vocab`, `converted_weights` and `atomic_directory`.
+        EnvironmentProblem: see `download_checkpoint`, `converted_weights` and `atomic_directory`.
     """
     refuse_foreign(out)
+    request = _resolve_checkpoint(request, say)
     root = request.checkpoint if request.checkpoint.is_dir() else request.checkpoint.parent
     refuse_overlap(out, [root], may_be_inside=True)
     sentence = read_sentence_model(request.checkpoint)
@@ -57,7 +70,46 @@ def build_saved_model(
             )
         # The encoder, its config and its vocab may lie in a folder of their own.
         request = replace(request, checkpoint=sentence.encoder)
-    checkpoint = open_checkpoint(request.checkpoint, request.config, request.layers)
+    with converted_weights(request.checkpoint, say) as weights:
+        checkpoint = open_checkpoint(request.checkpoint, request.config, request.layers, weights)
+        _save(request, checkpoint, sentence, out, say)
+    for line in loading.describe_unused(checkpoint.variables):
+        say(line)
+    return loading.unused_by_kind(checkpoint.variables)
+
+
+def _resolve_checkpoint(request: BuildRequest, say: Callable[[str], None]) -> BuildRequest:
+    """Returns the request with a local checkpoint: a repository (`hf:…`) is downloaded.
+
+    Raises:
+        UserError: see `download_checkpoint`.
+        EnvironmentProblem: see `download_checkpoint`.
+    """
+    handle = parse_handle(str(request.checkpoint))
+    if handle is None:
+        return request
+    from export.checkpoints.repository_files import download_checkpoint
+
+    repository = download_checkpoint(handle, say)
+    return replace(request, checkpoint=repository.directory, source=repository.source())
+
+
+def _save(
+    request: BuildRequest,
+    checkpoint: Checkpoint,
+    sentence: SentenceModel | None,
+    out: Path,
+    say: Callable[[str], None],
+) -> None:
+    """Writes the SavedModel of an opened checkpoint.
+
+    Args:
+        request: what to build.
+        checkpoint: the encoder, perhaps with the head of a classifier.
+        sentence: the modules of a sentence embedding after it, if any.
+        out: the directory of the SavedModel.
+        say: prints progress messages.
+    """
     if checkpoint.classifier is not None and (sentence or request.contract == "tokens"):
         what = "a sentence embedding" if sentence else "--contract tokens"
         say(f"{what} has no place for the checkpoint's classifier: its head is left out")
@@ -90,9 +142,8 @@ def build_saved_model(
                 write_task(directory, checkpoint.classifier.decides)
                 say(f"the head decides: {describe_classifier(checkpoint.classifier.decides)}")
         _write_tokenizer_files(request, directory, say)
-    for line in loading.describe_unused(checkpoint.variables):
-        say(line)
-    return loading.unused_by_kind(checkpoint.variables)
+        if request.source is not None:
+            write_source(directory, request.source)
 
 
 def _write_tokenizer_files(

@@ -17,6 +17,7 @@ from export.graph.verdict import Verdict, assess_model
 from export.source import hub, messages
 from export.source.call_graph import data_inputs
 from export.source.messages import dtype_name, node_lists, read_assets, read_shape
+from export.source.repository_source import FORM, RepositoryHandle, parse_handle
 from export.source.signature_choice import (
     AskedSignature,
     Signature,
@@ -27,6 +28,7 @@ from export.source.signature_choice import (
 )
 from export.source.vetting import vet
 from support.errors import UserError
+from support.printing import say
 
 # Formatting an inspection as text.
 
@@ -176,6 +178,7 @@ def _string_count(node: Any) -> int | None:
 EXAMPLE = """examples:
   python -m export inspect ./albert_tiny
   python -m export inspect albert_tiny.tar.gz --json
+  python -m export inspect hf:hfl/rbt3
 """
 VARIABLE_OPS = {"VarHandleOp", "VariableV2", "Variable"}
 NOTHING_ASKED = AskedSignature()
@@ -286,7 +289,7 @@ def add_command(commands: Any) -> None:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("handle", help=hub.HANDLE_HELP)
+    command.add_argument("handle", help=f"{hub.HANDLE_HELP}, or {FORM}")
     command.add_argument("--sha256", help="of the archive, checked before anything else")
     hub.add_download_option(command)
     add_options(command)
@@ -296,8 +299,32 @@ def add_command(commands: Any) -> None:
 
 def _run_inspect(options: argparse.Namespace) -> None:
     """Runs `python -m export inspect`."""
+    repository = parse_handle(options.handle)
+    if repository is not None:
+        _print_repository(options, repository)
+        return
     document = asdict(inspect_model(options.handle, options.sha256, asked_from_options(options)))
     if options.json:
         print(json.dumps(document, ensure_ascii=False, indent=2))
     else:
         print(_format_inspection(document))
+
+
+def _print_repository(options: argparse.Namespace, handle: RepositoryHandle) -> None:
+    """Prints what a repository of Hugging Face's hub has.
+
+    Raises:
+        UserError: an option is for SavedModels, or see `inspect_repository`.
+        EnvironmentProblem: see `inspect_repository`.
+    """
+    from export.repository_inspection import inspect_repository
+
+    if options.sha256 or asked_from_options(options) != NOTHING_ASKED:
+        raise UserError(
+            f"{handle.text}: got an option of a SavedModel, expected --json alone with a repository"
+        )
+    found = inspect_repository(handle, say)
+    if options.json:
+        print(json.dumps(found.document(), ensure_ascii=False, indent=2))
+    else:
+        print(found.text())

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from export.confined.confinement import Limits
 from export.graph.verdict import Verdict, require_exportable
 from export.output_directory import atomic_directory, recover_interrupted, refuse_overlap
 from export.source import hub
+from export.source.repository_source import PREFIX, parse_handle, read_source
 from export.source.signature_choice import AskedSignature
 from export.tokenizer import facts, library_versions
 from export.tokenizer_choice import TokenizerChoice, handle_without_folders
@@ -65,18 +69,68 @@ def export_model(request: ExportRequest, out: Path, say: Any = print) -> bool:
     """Writes the bundle; returns False if an equal one exists already.
 
     Raises:
-        UserError: see `hub.resolve`, `require_exportable`, `TokenizerChoice`, `refuse_overlap`,
+        UserError: see `_saved_model`, `require_exportable`, `TokenizerChoice`, `refuse_overlap`,
             `refuse_other_source`, `atomic_directory`, `run_confined` and `write_bundle`.
         CheckFailed: see `write_bundle`.
-        EnvironmentProblem: see `hub.resolve`, `run_confined` and `write_bundle`.
+        EnvironmentProblem: see `_saved_model`, `run_confined` and `write_bundle`.
     """
     tokenizer_provenance = request.tokenizer.provenance()
-    saved_model = hub.resolve(request.handle, request.sha256)
+    with _saved_model(request, out, say) as saved_model:
+        return _export_saved_model(request, saved_model, tokenizer_provenance, out, say)
+
+
+@contextmanager
+def _saved_model(request: ExportRequest, out: Path, say: Any) -> Iterator[Path]:
+    """Yields the directory of the vetted SavedModel; of a repository's checkpoint one is built.
+
+    Raises:
+        UserError: see `hub.resolve`, `build_saved_model` and `refuse_other_source`.
+        EnvironmentProblem: see `hub.resolve` and `build_saved_model`.
+    """
+    repository = parse_handle(request.handle)
+    if repository is None:
+        yield hub.resolve(request.handle, request.sha256)
+        return
+    if request.sha256:
+        raise UserError(
+            f"--sha256 is for an archive or a URL, got the repository {request.handle}; "
+            f"{PREFIX}{repository.name}@COMMIT binds all its files"
+        )
+    # Before a download of minutes.
+    this = {"provenance": {"source": {"handle": request.handle}}, "tokenizer": {}}
+    refuse_other_source(out, this, f"the model {request.handle}", request.replace)
+    from export.build import BuildRequest, build_saved_model
+
+    with tempfile.TemporaryDirectory(prefix="saved-model-") as folder:
+        directory = Path(folder) / repository.name.rpartition("/")[2]
+        build_saved_model(BuildRequest(Path(request.handle)), directory, say)
+        yield hub.resolve(str(directory))
+
+
+def _export_saved_model(
+    request: ExportRequest,
+    saved_model: Path,
+    tokenizer_provenance: dict[str, Any],
+    out: Path,
+    say: Any,
+) -> bool:
+    """Writes the bundle of a vetted SavedModel; see `export_model`.
+
+    Args:
+        request: what to export.
+        saved_model: the directory of the SavedModel.
+        tokenizer_provenance: where its tokenizer comes from.
+        out: the directory of the bundle.
+        say: prints progress messages.
+    """
     verdict = require_exportable(saved_model, request.asked)
     source_of: dict[str, Any] = {
         "handle": handle_without_folders(request.handle),
         "sha256": path_sha256(saved_model),
     }
+    repository = read_source(saved_model)
+    if repository is not None:
+        source_of["repository"] = repository
     if request.asked != AskedSignature():
         source_of["asked"] = json.loads(json.dumps(asdict(request.asked)))
     if request.classifier != ClassifierChoice():

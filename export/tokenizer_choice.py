@@ -6,6 +6,7 @@ from typing import Any
 
 from export.confined.confinement import python_paths
 from export.source import hub
+from export.source.repository_source import PREFIX
 from export.tokenizer import ALGORITHMS, TokenizerSpec, Vocab, facts, read_vocab
 from export.tokenizer.facts import TokenizerFacts
 from export.tokenizer.vocab import parse_vocab
@@ -307,4 +308,5 @@ def _tokenizer_help() -> str:
 
 def handle_without_folders(handle: str) -> str:
     """Returns a handle without local folders, so that equal inputs make equal bundles."""
-    return handle if "://" in handle else Path(handle).name
+    is_local = "://" not in handle and not handle.startswith(PREFIX)
+    return Path(handle).name if is_local else handle

@@ -120,6 +120,20 @@ def check_classifier(entry: Any, where: str, advice: str) -> None:
     _validate_document("bundle", entry, where, advice, part="classifier")
 
 
+def check_repository(entry: Any, where: str, advice: str) -> None:
+    """Checks an entry `provenance.source.repository` of a bundle's contract, wherever it is.
+
+    Args:
+        entry: the entry as `json` reads it.
+        where: the file that it is from, for messages.
+        advice: how to fix it, for messages.
+
+    Raises:
+        UserError: it does not fit; see `_validate_document`.
+    """
+    _validate_document("bundle", entry, where, advice, part="repository")
+
+
 def _validate_document(
     schema: Schema, document: Any, path: Path | str, advice: str, part: str = ""
 ) -> None:

@@ -11,7 +11,7 @@ from export.checkpoints.checkpoint import Checkpoint, Variables
 from export.checkpoints.config_json import check_config, huggingface_config
 from export.checkpoints.heads import add_huggingface_head
 from export.checkpoints.naming import HF_LEAVES, HF_OLD_LEAVES, Naming, huggingface_scopes
-from export.encoder_config import ARCHITECTURES
+from export.encoder_config import ARCHITECTURES, EncoderConfig
 from support.errors import UserError
 from support.input_files import read_object, short_json
 
@@ -201,8 +201,12 @@ def weight_map(index: Path) -> dict[str, str]:
     return file_of_variable
 
 
-def open_directory(path: Path, config: Path | None) -> Checkpoint:
-    """Opens the files of `weight_files`; `config` replaces the `config.json` beside them.
+def open_directory(
+    path: Path, config: Path | None, weights: list[Path] | None = None
+) -> Checkpoint:
+    """Opens the files of `weight_files`, or other `weights` in their place.
+
+    `config` replaces the `config.json` at `path`.
 
     Raises:
         UserError: a file is damaged; or see `_find_family`, `huggingface_config`, `check_config`
@@ -210,7 +214,7 @@ def open_directory(path: Path, config: Path | None) -> Checkpoint:
     """
     json = config or (path if path.is_dir() else path.parent) / CONFIG
     document = read_object(json, "the model's json config")
-    variables = open_safetensors(weight_files(path), str(path))
+    variables = open_safetensors(weights or weight_files(path), str(path))
     _refuse_missing(path / SHARD_INDEX, variables)
     family, inferred = _find_family(document, str(json), variables)
     encoder = huggingface_config(document, str(json), family)
@@ -219,6 +223,18 @@ def open_directory(path: Path, config: Path | None) -> Checkpoint:
     notices = [f"{json}: no model_type; its variables are {family}'s"] if inferred else []
     found = check_config(Checkpoint(encoder, naming, variables, str(json), notices))
     return add_huggingface_head(found, document, root.removesuffix(f"{family}."))
+
+
+def read_config(file: Path) -> EncoderConfig:
+    """Reads a `config.json` alone, without the weights that could contradict it.
+
+    Raises:
+        UserError: see `_find_family` and `huggingface_config`.
+    """
+    document = read_object(file, "the model's json config")
+    none = Variables(str(file), {}, lambda name: np.zeros(0))
+    family, _ = _find_family(document, str(file), none)
+    return huggingface_config(document, str(file), family)
 
 
 def _refuse_missing(index: Path, variables: Variables) -> None:
@@ -238,10 +254,7 @@ def open_safetensors(files: list[Path], where: str) -> Variables:
 
     for file in files:
         with file.open("rb") as stream:
-            if stream.read(len(LFS_POINTER)) == LFS_POINTER:
-                raise UserError(
-                    f"{file}: is a Git LFS pointer, not the weights; run `git lfs pull` there"
-                )
+            refuse_lfs_pointer(file, stream.read(len(LFS_POINTER)))
     try:
         readers: list[Any] = [safe_open(str(file), framework="numpy") for file in files]
     except (SafetensorError, OSError) as error:
@@ -261,6 +274,16 @@ def open_safetensors(files: list[Path], where: str) -> Variables:
 
     shapes = {name: tuple(file.get_slice(name).get_shape()) for name, file in reader_of.items()}
     return Variables(where, shapes, fetch)
+
+
+def refuse_lfs_pointer(file: Path, start: bytes) -> None:
+    """Refuses a file of weights whose first bytes are those of a Git LFS pointer.
+
+    Raises:
+        UserError: it is one.
+    """
+    if start.startswith(LFS_POINTER):
+        raise UserError(f"{file}: is a Git LFS pointer, not the weights; run `git lfs pull` there")
 
 
 def _find_naming(variables: Variables, family: str, root: str) -> Naming:

@@ -1,25 +1,25 @@
 """Detects the kind of a checkpoint, and opens it."""
 
+import itertools
 import re
 from pathlib import Path
 
 from export.checkpoints import huggingface, tf1
 from export.checkpoints.checkpoint import Checkpoint, keep_first_layers
+from export.checkpoints.keras_h5 import find_keras_file
 from support.errors import UserError
 
 EXPECTED_FILES = (
-    "a TF1 checkpoint (NAME.index and NAME.data-*) or model.safetensors with config.json"
+    "a TF1 checkpoint (NAME.index and NAME.data-*), or model.safetensors or tf_model.h5 with "
+    "config.json"
 )
+NESTED_CONFIGS = ("*/config.json", "snapshots/*/config.json")
+MAX_SHOWN = 5
 PICKLES = (".bin", ".pt", ".pth", ".pkl")
 # Files that a trainer writes beside the weights.
 NO_WEIGHTS = re.compile(r"(training_args|optimizer|scheduler|scaler|rng_state.*)\.\w+")
 # The end of a file's name, what the file is, and the advice.
 OTHER_KINDS = (
-    (
-        "tf_model.h5",
-        "Hugging Face's Keras weights",
-        "take the same model's model.safetensors or pytorch_model.bin",
-    ),
     (".h5", "Keras weights", "export that model as a SavedModel and give it to `model`"),
     (".keras", "a Keras archive", "export that model as a SavedModel and give it to `model`"),
     (".msgpack", "Flax weights", "take the same model's model.safetensors or pytorch_model.bin"),
@@ -39,19 +39,27 @@ OTHER_KINDS = (
 
 
 def open_checkpoint(
-    path: Path, config: Path | None = None, layers: int | None = None
+    path: Path,
+    config: Path | None = None,
+    layers: int | None = None,
+    weights: list[Path] | None = None,
 ) -> Checkpoint:
     """Opens a checkpoint: a directory, a .safetensors file or the prefix of a TF1 checkpoint.
 
-    `config` replaces the json beside it; `layers` limits it to its first layers. `load_encoder`
-    reads the weights later.
+    `load_encoder` reads the weights later.
+
+    Args:
+        path: the checkpoint.
+        config: replaces the json beside it.
+        layers: limits it to its first layers.
+        weights: safetensors files that were made of its `tf_model.h5`, see `keras_h5`.
 
     Raises:
         UserError: there is no readable checkpoint (pickles are not read), the config is missing or
             describes an unsupported encoder, or the checkpoint has fewer layers.
     """
-    if huggingface.weight_files(path):
-        return keep_first_layers(huggingface.open_directory(path, config), layers)
+    if weights or huggingface.weight_files(path):
+        return keep_first_layers(huggingface.open_directory(path, config, weights), layers)
     prefix = tf1.find_prefix(path)
     if prefix is not None:
         return keep_first_layers(tf1.open_prefix(prefix, config), layers)
@@ -78,7 +86,23 @@ def _explain_refusal(path: Path) -> str:
         for ending, what, remedy in OTHER_KINDS:
             if name.endswith(ending):
                 return f"{path}: got {name}, {what}, expected {EXPECTED_FILES}; {remedy}"
-    return f"{path}: got {', '.join(names[:5]) or 'nothing'}, expected {EXPECTED_FILES}"
+    inside = _find_inside(path)
+    how = f"; give {inside[0]}" if len(inside) == 1 else f"; give one of {', '.join(inside)}"
+    got = ", ".join(names[:5]) or "nothing"
+    return f"{path}: got {got}, expected {EXPECTED_FILES}{how if inside else ''}"
+
+
+def _find_inside(path: Path) -> list[str]:
+    """Returns directories with a checkpoint below `path`, a few at most.
+
+    A repository in the cache of Hugging Face has them at `snapshots/COMMIT`; ModelScope's cache has
+    one for each model.
+    """
+    if not path.is_dir():
+        return []
+    places = (file.parent for form in NESTED_CONFIGS for file in path.glob(form))
+    found = (p for p in places if huggingface.weight_files(p) or find_keras_file(p) is not None)
+    return [str(place) for place in itertools.islice(found, MAX_SHOWN)]
 
 
 def _is_pickle(file: Path) -> bool:

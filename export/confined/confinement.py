@@ -46,9 +46,13 @@ SYSTEM_PATHS = (
     "/proc/sys", "/sys/devices/system", "/sys/fs/cgroup", "/sys/kernel/mm", "/dev/random",
     "/dev/urandom", "/dev/zero",
 )  # fmt: skip
+NO_LANDLOCK = "NOTICE: this system has no Landlock (Linux 5.13 or newer has it): only "
 NO_LANDLOCK_NOTICE = (
-    "NOTICE: this system has no Landlock (Linux 5.13 or newer has it): only the list of ops, "
-    "export/source/allowed_ops.txt, stands between the model and this machine"
+    f"{NO_LANDLOCK}the list of ops, export/source/allowed_ops.txt, stands between the model and "
+    "this machine"
+)
+NO_LANDLOCK_NOTICE_OF_H5 = (
+    f"{NO_LANDLOCK}the checks of HDF5's own library stand between tf_model.h5 and this machine"
 )
 FATAL_LINE = re.compile(r"F\d{4} |terminate called|\w*Error: |error: ")
 CONFINED_VARIABLE = "BERT_BRIDGE_CONFINED"
@@ -136,10 +140,10 @@ def _contains_user_files(folder: Path) -> bool:
 
 
 @cache
-def warn_without_landlock(say: Callable[[str], None]) -> None:
+def warn_without_landlock(say: Callable[[str], None], notice: str = NO_LANDLOCK_NOTICE) -> None:
     """Prints a notice, once, if there is no Landlock."""
     if not landlock.landlock_version():
-        say(NO_LANDLOCK_NOTICE)
+        say(notice)
 
 
 def _node_files() -> list[Path]:
@@ -217,7 +221,7 @@ def run_confined(
         CheckFailed: the job raised it.
         EnvironmentProblem: the job raised it, or the process was ended.
     """
-    warn_without_landlock(say)
+    warn_without_landlock(say, NO_LANDLOCK_NOTICE_OF_H5 if kind == "h5" else NO_LANDLOCK_NOTICE)
     with tempfile.TemporaryDirectory(prefix="confined-") as folder:
         scratch = Path(folder)
         reach = AllowedPaths(scratch, read, (write,))

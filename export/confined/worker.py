@@ -2,9 +2,9 @@
 
     python -m export.confined.worker PIPE < JOB
 
-A job is JSON: `kind`, `model` or `tokenizer`, and the fields of `ExportJob` or `TokenizerJob`. The
-process writes lines of JSON to the pipe: `{"say": line}` for progress, and at the end, only after
-an error, `{"error": class, "message": line}`.
+A job is JSON: `kind` (`model`, `tokenizer` or `h5`), and the fields of `ExportJob`, `TokenizerJob`
+or `H5Job`. The process writes lines of JSON to the pipe: `{"say": line}` for progress, and at the
+end, only after an error, `{"error": class, "message": line}`.
 """
 
 import json
@@ -49,6 +49,10 @@ def _run_job(job: dict[str, Any], say: Any) -> None:
         from export import conversion, model
 
         conversion.write_bundle(decode_value(model.ExportJob, job), say)
+    elif kind == "h5":
+        from export.checkpoints import keras_h5
+
+        keras_h5.convert(decode_value(keras_h5.H5Job, job))
     else:
         from export import tokenizer_bundle
 

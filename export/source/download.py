@@ -127,7 +127,7 @@ def set_max_download(gib: int) -> None:
     max_bytes = gib * GIB
 
 
-def _refuse_larger(url: str, size: int, what: str = "has") -> None:
+def refuse_larger(url: str, size: int, what: str = "has") -> None:
     """Refuses a file that is larger than allowed.
 
     Raises:
@@ -225,7 +225,7 @@ def _fetch_once(url: str, part: PartialFile, until: float, say: Callable[[str], 
         is_length = length.isascii() and length.isdecimal() and len(length) < 20
         total = part.size() + int(length) if is_length else None
         try:
-            _refuse_larger(url, total or 0)
+            refuse_larger(url, total or 0)
             _copy_body(connection, part, total, until, say)
         except NoArchive as error:
             part.forget()
@@ -282,7 +282,7 @@ def _copy_body(
             if len(head) == HEAD_BYTES and detect_archive_kind(head) is None:
                 raise NoArchive
             size += len(piece)
-            _refuse_larger(connection.url, size, "goes on after")
+            refuse_larger(connection.url, size, "goes on after")
             if time.monotonic() > until:
                 raise UserError(
                     f"{connection.url} takes longer than {TOTAL_S / 3600:g} hours; {OTHER_SOURCES}"

@@ -7,8 +7,8 @@ TF-Hub or Kaggle, or a name of the catalog. The result is vetted, but not loaded
 import argparse
 import hashlib
 import os
+import re
 import socket
-import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,10 +16,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from export.source import archive, catalog, download
+from export.source.archive import ARCHIVE_KINDS
+from export.source.cache import check_owner, prepare_cache
 from export.source.download import DEFAULT_GIB, OTHER_SOURCES, download_archive
+from export.source.repository_source import PREFIX, parse_handle
 from export.source.vetting import vet
 from support import printing
-from support.errors import EnvironmentProblem, UserError
+from support.errors import UserError
 from support.input_files import plain_file_size
 from support.quiet_tensorflow import tensorflow
 from support.sha256 import file_sha256
@@ -85,80 +88,13 @@ def short_timeouts() -> Iterator[None]:
             os.environ["TFHUB_MODEL_LOAD_FORMAT"] = format_before
 
 
-# Protection of the cache against other users.
-#
-# The default cache is in the directory for temporary files, where anyone may have created it first.
-
-OTHER_CACHE = "set TFHUB_CACHE_DIR to a directory of your own"
-
-
-def _prepare_cache(cache: Path) -> Path:
-    """Creates the cache, accessible only to its owner, unless it exists; returns it.
-
-    Raises:
-        EnvironmentProblem: it cannot be created, or see `_check_owner`.
-    """
-    try:
-        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"cannot write the download to {cache}: {error.strerror}; make room, or {OTHER_CACHE}"
-        ) from error
-    _check_owner(cache)
-    return cache
-
-
-def _check_owner(directory: Path) -> None:
-    """Refuses a directory that other users own or can change, where directories have owners.
-
-    Raises:
-        EnvironmentProblem: it is such a directory, or other users could move it.
-    """
-    if not hasattr(os, "geteuid"):
-        return
-    path = directory.resolve()
-    found = path.stat()
-    if found.st_uid not in (os.geteuid(), 0):
-        raise EnvironmentProblem(
-            f"{directory} belongs to another user (uid {found.st_uid}), who decides what is in it; "
-            f"{OTHER_CACHE}"
-        )
-    if _is_writable_by_others(found):
-        raise EnvironmentProblem(
-            f"{directory} may be written to by other users, so that its models may be anyone's; "
-            f"run `chmod go-w {directory}`, remove what is in it, or {OTHER_CACHE}"
-        )
-    for above in path.parents:
-        found = above.stat()
-        # In a sticky directory, such as /tmp, nobody can move files of others.
-        if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
-            raise EnvironmentProblem(
-                f"{directory} lies in {above}, where other users may put another directory in its "
-                f"place; {OTHER_CACHE}"
-            )
-
-
-def _is_writable_by_others(found: os.stat_result) -> bool:
-    """Whether others than the owner and the owner's private group (as in Debian) can write."""
-    if found.st_mode & stat.S_IWOTH:
-        return True
-    return bool(found.st_mode & stat.S_IWGRP) and not _is_own_group(found)
-
-
-def _is_own_group(found: os.stat_result) -> bool:
-    """Whether the group has the owner's name and no other members."""
-    import grp
-    import pwd
-
-    try:
-        owner, group = pwd.getpwuid(found.st_uid), grp.getgrgid(found.st_gid)
-    except KeyError:
-        return False
-    return group.gr_name == owner.pw_name and set(group.gr_mem) <= {owner.pw_name}
-
-
+# The page of a model; files have `/resolve/REVISION/` in their address.
+REPOSITORY_PAGE = re.compile(
+    r"https?://(?:huggingface\.co|hf\.co|hf-mirror\.com)/([\w.-]+/[\w.-]+)/?"
+)
 # Files beside the weights of a publisher's checkpoint.
 CONFIG_FILES = ("bert_config.json", "config.json", "albert_config.json", "electra_config.json")
+OTHER_CACHE = "set TFHUB_CACHE_DIR to a directory of your own"
 BUILD_ADVICE = "; of a checkpoint make one first: `python -m export build`"
 
 HANDLE_HELP = "a directory, an archive (.tar.gz, .zip), a URL or a name of the catalog"
@@ -205,6 +141,11 @@ def locate(
             the host does not answer, or the sha256 is another.
         EnvironmentProblem: the download was interrupted, or the cache is not writable.
     """
+    repository = parse_handle(handle)
+    if repository is not None:
+        raise UserError(
+            f"{handle}: got a repository of a checkpoint, expected a SavedModel{BUILD_ADVICE}"
+        )
     path = Path(handle)
     entry = catalog.find_entry(handle)
     if path.is_dir():
@@ -228,7 +169,8 @@ def _is_url(handle: str) -> bool:
     """Whether a handle is a URL.
 
     Raises:
-        UserError: it begins like a URL, but has no valid host.
+        UserError: it begins like a URL, but has no valid host; or it is the page of a repository
+            of Hugging Face.
     """
     if not handle.startswith(("http://", "https://")):
         return False
@@ -238,6 +180,12 @@ def _is_url(handle: str) -> bool:
         raise UserError(f"{handle}: is no address: {error}; correct it") from None
     if not host:
         raise UserError(f"{handle}: is no address: it names no host; correct it")
+    page = REPOSITORY_PAGE.fullmatch(handle)
+    if page is not None:
+        raise UserError(
+            f"{handle}: is the page of a repository, expected {ARCHIVE_KINDS}; give "
+            f"{PREFIX}{page[1]}"
+        )
     return True
 
 
@@ -268,7 +216,7 @@ def resolve_url(url: str, sha256: str | None, say: Callable[[str], None]) -> Pat
     cache = _trusted_cache()
     earlier = cache / hashlib.sha1(url.encode()).hexdigest()
     if not sha256 and (earlier / "saved_model.pb").is_file():
-        _check_owner(earlier)
+        check_owner(earlier, OTHER_CACHE)
         # The directory in which tensorflow_hub stored it when Python loaded it.
         return earlier
     if is_model_page(url):
@@ -294,7 +242,7 @@ def _check_and_unpack(file: Path, sha256: str | None) -> Path:
     Raises:
         UserError: it has another sha256; or see `archive.unpack`.
     """
-    plain_file_size(file, archive.ARCHIVE_KINDS)
+    plain_file_size(file, ARCHIVE_KINDS)
     content = file_sha256(file)
     if sha256 and content != sha256.lower():
         raise UserError(
@@ -314,9 +262,9 @@ def _trusted_cache() -> Path:
     """Returns the cache, created if needed.
 
     Raises:
-        EnvironmentProblem: see `_prepare_cache`.
+        EnvironmentProblem: see `prepare_cache`.
     """
-    return _prepare_cache(_cache_directory())
+    return prepare_cache(_cache_directory(), OTHER_CACHE)
 
 
 def find_saved_model(directory: Path, handle: str) -> Path:

@@ -453,10 +453,6 @@ def test_the_command_that_an_error_recommends_converts_a_pickle(
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        (
-            "tf_model.h5",
-            "got tf_model.h5, Hugging Face's Keras weights, .*take the same model's mod",
-        ),
         ("weights.h5", "got weights.h5, Keras weights, .*export that model as a SavedModel"),
         ("flax_model.msgpack", "got flax_model.msgpack, Flax weights, .*take the same model's"),
         ("model.onnx", "got model.onnx, an exported graph, .*that it was exported from"),

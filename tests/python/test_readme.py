@@ -1,8 +1,8 @@
 """Runs every command of the README and the further pages as a reader would, in one directory.
 
-Commands that are too long for a test are in LONG with the reason; they parse their own options. A
-new command in one of PAGES is run, or must be added to LONG. Each page and its Chinese one have the
-same commands.
+Commands that are too long for a test, or need the network, are in LONG with the reason; they parse
+their own options. A new command in one of PAGES is run, or must be added to LONG. Each page and its
+Chinese one have the same commands.
 """
 
 import importlib
@@ -23,6 +23,7 @@ from tests.python.test_build import TOKENS
 
 PAGES = (
     "README.md",
+    "docs/from-hugging-face.md",
     "docs/training.md",
     "docs/parity.md",
     "docs/native.md",
@@ -33,6 +34,7 @@ PAGES = (
 CHINESE = ".zh-CN.md"
 PROGRAM = r"(?:npm|nox|node|python|echo|cat|\.nox/\S+|\.venv/\S+)"
 PYTHON = ".nox/python/bin/python -m "
+NETWORK = "needs the network; test_repository_export.py runs it against a hub of its own"
 LONG = {
     "npm start": "the whole project, in minutes; the workflow runs it",
     "npm test": "these tests",
@@ -42,6 +44,11 @@ LONG = {
     "nox -s parity -- --bundle ./my_bundle --model ./my_model --texts dev.jsonl "
     "--classifier ./my_classifier --out ./my_report": "a minute; see test_parity_command.py",
     "nox -s parity -- --tokenizer-proof full": "five minutes",
+    "nox -s export -- model hf:hfl/rbt3 --out ./my_bundle": NETWORK,
+    "nox -s export -- inspect hf:hfl/rbt3": NETWORK,
+    "nox -s export -- build hf:hfl/rbt3 --out ./my_model": NETWORK,
+    "nox -s export -- build ./rbt3 --out ./my_model": "what ModelScope's program downloaded; "
+    "test_checkpoint_layouts.py reads such a directory",
     "nox -s finetune": "a quarter of an hour; test_finetune.py runs a smaller one",
     "nox -s native": "needs a compiler; the workflow runs it",
     "nox -s conformance": "half an hour; test_conformance.py runs rows of it",

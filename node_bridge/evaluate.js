@@ -64,7 +64,11 @@ async function main({ model, data, out, json, bundle, backend, workers = availab
     throw new UserError(`${model} decides ${classifier.problemType}; evaluate.js measures classifiers of single_label`);
   }
   const dataset = await Dataset.read(data, layout, { onColumns: printMessages });
-  printMessages(classifier.notice, `${dataset.count} texts (${dataset.task}) of ${shortenPath(data)}`);
+  printMessages(
+    classifier.notice,
+    ...describeWeights(classifier),
+    `${dataset.count} texts (${dataset.task}) of ${shortenPath(data)}`,
+  );
   const { metrics, confusion, wrong } = await evaluateWithProgress(classifier, dataset);
   classifier.dispose();
 
@@ -76,6 +80,7 @@ async function main({ model, data, out, json, bundle, backend, workers = availab
   };
   if (out !== undefined) {
     const page = renderEvaluationPage({
+      trained: classifier.trained,
       title: `Evaluation of ${basename(resolve(model))} on ${basename(data)}`,
       facts: [
         ['texts', `${dataset.count} (${dataset.task})`],
@@ -91,6 +96,13 @@ async function main({ model, data, out, json, bundle, backend, workers = availab
     printMessages(...written);
     await printJson(document);
   } else printLines(...formatEvaluation(metrics, confusion, wrong.at(0)), ...written);
+}
+
+/** A warning where the weights were never trained. @param {Classifier} classifier */
+function describeWeights({ trained }) {
+  return trained === false
+    ? ['UNTRAINED WEIGHTS: the encoder is a seeded model, so no figure says how good a trained one is']
+    : [];
 }
 
 /** @param {Classifier} classifier @param {Dataset} dataset */

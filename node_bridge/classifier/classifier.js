@@ -53,17 +53,19 @@ export class Classifier {
   #head;
   #encoder;
   #tokenizer;
+  #trained;
 
   /**
    * Use `load`.
    *
    * @param {import('./prediction.js').Tools & {encoder: Disposable & {notice: string},
-   *   head: Disposable & {problemType?: ProblemType, threshold?: number}}} tools
+   *   head: Disposable & {problemType?: ProblemType, threshold?: number}, trained?: boolean | null}} tools
    */
-  constructor({ tokenizer, encoder, head }) {
+  constructor({ tokenizer, encoder, head, trained = null }) {
     this.#tokenizer = tokenizer;
     this.#encoder = encoder;
     this.#head = head;
+    this.#trained = trained;
   }
 
   /**
@@ -94,7 +96,7 @@ export class Classifier {
     const bundle = Bundle.open(directory ?? findBundle(dir), { trustedKeys });
     const encoder = await openEncoders(bundle, { backend, workers });
     const head = await Head.load(dir, bundle, trustedKeys);
-    return new Classifier({ tokenizer: Tokenizer.fromBundle(bundle), encoder, head });
+    return new Classifier({ tokenizer: Tokenizer.fromBundle(bundle), encoder, head, trained: bundle.contract.trained });
   }
 
   /** A message for people about the chosen backend; may be empty. */
@@ -110,6 +112,11 @@ export class Classifier {
   /** What it decides: `single_label`, `multi_label` or `regression`. @returns {ProblemType} */
   get problemType() {
     return this.#head.problemType ?? 'single_label';
+  }
+
+  /** Whether the weights of its bundle were trained: false if they were drawn by a seed, null if unknown. */
+  get trained() {
+    return this.#trained;
   }
 
   /** The kind of input: `single` texts or a `pair`; undefined if it takes both. */

@@ -33,16 +33,18 @@ export class TokenClassifier {
   #head;
   #encoder;
   #tokenizer;
+  #trained;
 
   /**
    * Use `load`.
    *
    * @param {Awaited<ReturnType<typeof openBundleHead>>} tools
    */
-  constructor({ tokenizer, encoder, head }) {
+  constructor({ tokenizer, encoder, head, trained }) {
     this.#tokenizer = tokenizer;
     this.#encoder = encoder;
     this.#head = head;
+    this.#trained = trained;
   }
 
   /**
@@ -80,6 +82,11 @@ export class TokenClassifier {
   /** What it decides; see `Classifier`. */
   get problemType() {
     return this.#head.problemType;
+  }
+
+  /** Whether the weights of the bundle were trained; see `Classifier`. */
+  get trained() {
+    return this.#trained;
   }
 
   /** The kind of input. @returns {'single'} */

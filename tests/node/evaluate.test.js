@@ -97,6 +97,16 @@ test('the figures are those of what predict.js answers', () => {
   );
   assert.deepEqual(document.most_confident_errors, wrong.slice(0, 50));
 
+  // The bundle says that its weights are seeded.
+  assert.match(stderr, /^UNTRAINED WEIGHTS: /m);
+  const page = readFileSync(join(out, 'evaluation.html'), 'utf8');
+  assert.match(page, /<p class="warning"><b>The weights of the encoder are untrained<\/b>/);
+  const commonest = ['好评', '差评'].sort((a, b) => countOf(rows, b) - countOf(rows, a))[0];
+  const share = ((100 * countOf(rows, commonest)) / rows.length).toFixed(1);
+  assert(
+    page.includes(`${share} %, always &quot;${commonest}&quot;: the commonest label of these texts, not of the training texts`),
+  );
+
   // Again, into the same directory, with the same bytes; and as text.
   const again = evaluate(data, '--out', out);
   assert.equal(again.status, 0, again.stderr);
@@ -220,7 +230,10 @@ test('texts, labels and names from outside are escaped in the page, which loads 
       })),
   };
   const { metrics, wrong } = await evaluateClassifier(classifier, dataset, () => {});
-  const page = renderEvaluationPage({ title: '</title><script>', facts: [['<b>', '<i>']], metrics, wrong, allWrong: '<u>' });
+  const shown = { facts: /** @type {[string, string][]} */ ([['<b>', '<i>']]), metrics, wrong, allWrong: '<u>' };
+  const page = renderEvaluationPage({ title: '</title><script>', trained: true, ...shown });
+  for (const trained of [true, null])
+    assert.doesNotMatch(renderEvaluationPage({ title: 'a', trained, ...shown }), /<p class="warning"/);
   assert.doesNotMatch(page, /<script|<img|<i>|<u>|\u202e|\x1b|https?:/);
   assert.match(page, /&lt;script&gt;y&lt;\/script&gt;\\u202e\\u001b\[31m/);
   assert.match(page, /Content-Security-Policy" content="default-src 'none'/);

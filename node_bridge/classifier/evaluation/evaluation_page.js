@@ -24,15 +24,30 @@ const MAX_TEXT_LENGTH = 400;
 /**
  * The page of evaluate.js.
  *
- * @param {Shown & {title: string, facts: [string, string][]}} evaluation `facts`: what was evaluated
+ * @param {Shown & {title: string, facts: [string, string][], trained: boolean | null}} evaluation `facts`: what was
+ *   evaluated; `trained`: whether the weights were trained, null if unknown
  * @returns {string}
  */
-export function renderEvaluationPage({ title, facts, ...shown }) {
+export function renderEvaluationPage({ title, facts, trained, ...shown }) {
   return renderPage(title, [
+    ...renderWeightsWarning(trained),
     `<p>On these texts: ${renderSummary(shown.metrics)}</p>`,
-    renderFacts(facts),
+    renderFacts([...facts, ['majority baseline', describeMajority(shown.metrics)]]),
     ...renderEvaluation(shown),
   ]);
+}
+
+/** A warning where the weights of the encoder were never trained. @param {boolean | null} trained null: unknown */
+export function renderWeightsWarning(trained) {
+  return trained === false ? [`<p class="warning">${UNTRAINED}</p>`] : [];
+}
+
+const UNTRAINED =
+  '<b>The weights of the encoder are untrained</b>: they were drawn by a seed. The figures show that everything works, not how good a trained model is.';
+
+/** Where the baseline comes from: a classifier does not say which label was the commonest in training. @param {Metrics} metrics */
+function describeMajority({ majority: { label, accuracy } }) {
+  return `${formatPercent(accuracy)}, always ${JSON.stringify(label)}: the commonest label of these texts, not of the training texts`;
 }
 
 /** The most important figures in words. @param {Metrics} metrics */

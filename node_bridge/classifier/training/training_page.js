@@ -1,7 +1,7 @@
 /** The page of a training: the data, the settings, learning curves, and the evaluation on the dev texts. */
 import { hashFile } from '../../support/sha256.js';
 import { createAxis, renderCurves } from '../evaluation/charts.js';
-import { renderEvaluation, renderFacts, renderSummary } from '../evaluation/evaluation_page.js';
+import { renderEvaluation, renderFacts, renderSummary, renderWeightsWarning } from '../evaluation/evaluation_page.js';
 import { escapeHtml, renderPage } from '../evaluation/page.js';
 
 /** Under so many epochs as fit beside each other. */
@@ -27,7 +27,7 @@ const MAX_EPOCH_TICKS = 12;
  */
 export function renderTrainingPage({ name, trained, history, bestEpoch, bestBy, data, settings, metrics, wrong, warnings }) {
   return renderPage(`Training of ${name}`, [
-    ...(trained === false ? [`<p class="warning">${UNTRAINED}</p>`] : []),
+    ...renderWeightsWarning(trained),
     `<p>Best of ${history.length} epochs by ${escapeHtml(bestBy)}: ${bestEpoch}. On the dev texts: ${renderSummary(metrics)}</p>`,
     '<h2>About the data</h2>',
     renderFacts(data),
@@ -42,9 +42,6 @@ export function renderTrainingPage({ name, trained, history, bestEpoch, bestBy, 
     }),
   ]);
 }
-
-const UNTRAINED =
-  '<b>The weights of the encoder are untrained</b>: they were drawn by a seed. The figures show that everything works, not how good a trained model is.';
 
 /**
  * What the page says of the two sets: counts, and the sha256 of their files. The page is published with the

@@ -1,5 +1,5 @@
 /** `node node_bridge/train.js` trains a classifier on a frozen encoder. */
-import { dirname, join, relative, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { useBackend } from './backends/index.js';
@@ -159,9 +159,10 @@ async function main(options) {
   const metrics = computeMetrics(evaluation, labels, report.majority.label);
   const beside = {
     'training.html': renderTrainingPage({
-      ...{ name: bundle.contract.name, trained: bundle.contract.trained, metrics, warnings },
+      ...{ name: bundle.contract.name, trained: bundle.contract.trained, metrics },
       ...{ history, bestEpoch, bestBy: settings.bestBy },
       data: await describeData(problem),
+      warnings: formatWarnings(report, problem, asked.maxLength, basename),
       settings: describeSettings(settings, options.classWeights, backend.name),
       wrong: await locateWrongTexts(evaluation.decisions, dev, labels, MAX_WRONG_TEXTS),
     }),

@@ -55,6 +55,11 @@ before(() => {
     model,
   ]);
   assert.equal(status, 0, stderr);
+  // The terminal names the data file by its path; the page, which is passed on, by its name.
+  assert(stderr.includes(`${data}: 6 texts have more than one label`), stderr);
+  const page = readFileSync(join(model, 'training.html'), 'utf8');
+  assert(page.includes('<li>train.jsonl: 6 texts have more than one label'));
+  assert(!page.includes(dir));
 });
 
 /** @param {string} data @param {string[]} more */

@@ -22,7 +22,7 @@ const MAX_EPOCH_TICKS = 12;
  * @param {[string, string][]} result.settings
  * @param {import('../evaluation/metrics.js').Metrics} result.metrics of the best epoch on the dev texts
  * @param {import('../evaluation/wrong_texts.js').WrongText[]} result.wrong dev texts, the most confident first
- * @param {string[]} result.warnings about the data
+ * @param {string[]} result.warnings about the data, without the paths of its files
  * @returns {string}
  */
 export function renderTrainingPage({ name, trained, history, bestEpoch, bestBy, data, settings, metrics, wrong, warnings }) {
@@ -45,7 +45,7 @@ export function renderTrainingPage({ name, trained, history, bestEpoch, bestBy, 
 
 /**
  * What the page says of the two sets: counts, and the sha256 of their files. The page is published with the
- * classifier, so it does not have the names of the files.
+ * classifier, so it has no paths of this machine.
  *
  * @param {import('./training.js').TrainingProblem} problem
  * @returns {Promise<[string, string][]>}

@@ -112,9 +112,11 @@ export class TokenClassifier {
    */
   /**
    * @param {SingleText | readonly SingleText[]} texts
+   * @param {object} [options] it has none; one that is given is refused, as elsewhere
    * @returns {Promise<TokenPrediction | TokenPrediction[]>}
    */
-  async predict(texts) {
+  async predict(texts, options = {}) {
+    assertOptions('predict', options, []);
     return collectAnswers(texts, (all) => this.stream(all));
   }
 

@@ -109,6 +109,11 @@ export class Classifier {
     return this.#head.labels;
   }
 
+  /** The least probability of a label that is given, if it is `multi_label`. */
+  get threshold() {
+    return this.#head.threshold;
+  }
+
   /** What it decides: `single_label`, `multi_label` or `regression`. @returns {ProblemType} */
   get problemType() {
     return this.#head.problemType ?? 'single_label';

@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { evaluateClassifier } from '../../node_bridge/classifier/evaluation/classifier_evaluation.js';
 import { writeEvaluation } from '../../node_bridge/classifier/evaluation/evaluation_files.js';
 import { renderEvaluationPage } from '../../node_bridge/classifier/evaluation/evaluation_page.js';
+import { renderEvaluation } from '../../node_bridge/classifier/evaluation/single_label_page.js';
 import { Dataset } from '../../node_bridge/data/dataset.js';
 import { UserError } from '../../node_bridge/support/errors.js';
 
@@ -235,7 +236,8 @@ test('texts, labels and names from outside are escaped in the page, which loads 
       })),
   };
   const { metrics, wrong } = await evaluateClassifier(classifier, dataset, () => {});
-  const shown = { facts: /** @type {[string, string][]} */ ([['<b>', '<i>']]), metrics, wrong, allWrong: '<u>' };
+  const sections = renderEvaluation({ metrics, wrong, allWrong: '<u>' });
+  const shown = { summary: '<b>', facts: /** @type {[string, string][]} */ ([['<b>', '<i>']]), sections };
   const page = renderEvaluationPage({ title: '</title><script>', trained: true, ...shown });
   for (const trained of [true, null])
     assert.doesNotMatch(renderEvaluationPage({ title: 'a', trained, ...shown }), /<p class="warning"/);

@@ -1,8 +1,9 @@
 /** The page of a training: the data, the settings, learning curves, and the evaluation on the dev texts. */
 import { hashFile } from '../../support/sha256.js';
 import { createAxis, renderCurves } from '../evaluation/charts.js';
-import { renderEvaluation, renderFacts, renderSummary, renderWeightsWarning } from '../evaluation/evaluation_page.js';
+import { renderFacts, renderWeightsWarning } from '../evaluation/evaluation_page.js';
 import { escapeHtml, renderPage } from '../evaluation/page.js';
+import { formatSummary, renderEvaluation } from '../evaluation/single_label_page.js';
 
 /** Under so many epochs as fit beside each other. */
 const MAX_EPOCH_TICKS = 12;
@@ -28,7 +29,7 @@ const MAX_EPOCH_TICKS = 12;
 export function renderTrainingPage({ name, trained, history, bestEpoch, bestBy, data, settings, metrics, wrong, warnings }) {
   return renderPage(`Training of ${name}`, [
     ...renderWeightsWarning(trained),
-    `<p>Best of ${history.length} epochs by ${escapeHtml(bestBy)}: ${bestEpoch}. On the dev texts: ${renderSummary(metrics)}</p>`,
+    `<p>Best of ${history.length} epochs by ${escapeHtml(bestBy)}: ${bestEpoch}. On the dev texts: ${escapeHtml(formatSummary(metrics))}.</p>`,
     '<h2>About the data</h2>',
     renderFacts(data),
     `<ul>\n${warnings.map((line) => `<li>${escapeHtml(line)}</li>`).join('\n')}\n</ul>`,

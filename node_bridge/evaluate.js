@@ -2,17 +2,18 @@
 import { availableParallelism } from 'node:os';
 import { basename, resolve } from 'node:path';
 
+import { Bundle } from './bundle/bundle.js';
 import { Classifier } from './classifier/classifier.js';
-import { evaluateClassifier } from './classifier/evaluation/classifier_evaluation.js';
+import { isBundle } from './classifier/decisions/bundle_head.js';
 import { assertEvaluationDirectory, FORMAT, WRONG_TEXTS, writeEvaluation } from './classifier/evaluation/evaluation_files.js';
-import { formatEvaluation } from './classifier/evaluation/evaluation_messages.js';
 import { renderEvaluationPage } from './classifier/evaluation/evaluation_page.js';
+import { TASKS } from './classifier/evaluation/tasks/index.js';
+import { TokenClassifier } from './classifier/token_classifier.js';
+import { DEFAULT_SEPARATOR } from './data/targets.js';
 import { countCommandWorkers } from './encoder/encoder_pool.js';
-import { Dataset } from './data/dataset.js';
 import { backendOption, createLongOptions, workersOption } from './model_options.js';
 import { columnsOption, encodingOption, jsonOption, signatureOption } from './shared_options.js';
 import { runCommand } from './support/command_line.js';
-import { UserError } from './support/errors.js';
 import { shortenPath } from './support/files.js';
 import { flagOption, requiredOption, textOption } from './support/options.js';
 import { printJson, printLines, printMessages } from './support/printing.js';
@@ -21,11 +22,10 @@ import { hashFile } from './support/sha256.js';
 import { describeLongRule } from './tokenizer/long_rule.js';
 
 const VERSION = 1;
-/** How many wrong texts the JSON document has. */
-const MAX_WRONG_TEXTS = 50;
 
 const DESCRIPTION = `Evaluates a classifier on labelled texts: accuracy, precision, recall and F1 of each label,
-confusion, calibration, the threshold where there are two labels, and the texts that it got wrong.
+confusion, calibration, the threshold where there are two labels, and the texts that it got wrong. A bundle
+that gives several labels, numbers or entities is measured by what it gives.
 
   node node_bridge/evaluate.js --model artifacts/classifier --data artifacts/data/dev.jsonl
 `;
@@ -37,7 +37,9 @@ const OPTIONS = {
   }),
   data: requiredOption({
     value: 'FILE',
-    help: 'texts with labels: JSON lines, a JSON array, or a table with a header, as train.js takes them',
+    help:
+      'texts with labels: JSON lines, a JSON array, or a table with a header, as train.js takes them; for labels of tokens ' +
+      'JSON with `text` and `spans`, or `tokens` and `tags`, or columns of tokens and tags with blank lines between texts',
   }),
   out: textOption({
     value: 'DIR',
@@ -46,6 +48,11 @@ const OPTIONS = {
   bundle: textOption({ value: 'DIR', help: 'its bundle, if it is no longer where it was at training' }),
   columns: columnsOption('what the columns are, in order, such as label,text, or by name, such as review=text,stars=label'),
   noHeader: flagOption('the first line of a table is data; needs --columns'),
+  labelSeparator: textOption({
+    value: 'TEXT',
+    help: 'between the labels of a text, or its numbers, where they are not a list',
+    default: DEFAULT_SEPARATOR,
+  }),
   encoding: encodingOption,
   ...createLongOptions(', by a bundle that decides by itself; a classifier of train.js reads texts as in training'),
   backend: backendOption,
@@ -59,46 +66,43 @@ const OPTIONS = {
 await runCommand({ description: DESCRIPTION, options: OPTIONS, main });
 
 /** @param {Values} options */
-async function main({ model, data, out, json, bundle, backend, workers = availableParallelism(), ...options }) {
+async function main({ model, data, out, json, labelSeparator: separator, ...options }) {
   if (out !== undefined) assertEvaluationDirectory(out);
   const layout = { encoding: options.encoding, columns: options.columns, hasHeader: !options.noHeader };
-  const { requireSignature: trustedKeys, long, stride, windowPooling } = options;
-  const classifier = await Classifier.load(model, {
-    bundle,
-    backend,
-    workers: countCommandWorkers(workers),
-    trustedKeys,
-    long,
-    stride,
-    windowPooling,
-  });
-  if (classifier.problemType !== 'single_label') {
-    throw new UserError(`${model} decides ${classifier.problemType}; evaluate.js measures classifiers of single_label`);
-  }
-  const dataset = await Dataset.read(data, layout, { onColumns: printMessages });
-  printMessages(classifier.notice, `${dataset.count} texts (${dataset.task}) of ${shortenPath(data)}`);
-  const { metrics, confusion, wrong } = await evaluateWithProgress(classifier, dataset);
+  const classifier = await openClassifier(model, options);
+  const { problemType } = classifier;
+  const task = TASKS[problemType];
+  const texts = await task.read(data, { layout, separator }, classifier, printMessages);
+  printMessages(
+    classifier.notice,
+    ...describeWeights(classifier),
+    `${texts.count} texts (${texts.task}) of ${shortenPath(data)}`,
+  );
+  const { figures, wrong, lines, ...shown } = await evaluateWithProgress(task, classifier, texts);
   classifier.dispose();
   const { lengths } = classifier;
   printMessages(lengths.describe());
 
   const sha256 = await hashFile(data);
   const document = {
-    ...{ format: FORMAT, version: VERSION, classifier: model, task: dataset.task, data: { path: data, sha256 } },
+    ...{ format: FORMAT, version: VERSION, classifier: model, problem_type: problemType, task: texts.task },
+    ...{ data: { path: data, sha256 }, weights_trained: classifier.trained },
     long_texts: { texts: lengths.longer, max_length: lengths.maxLength, read_by: describeLongRule(lengths.long) },
-    ...metrics,
-    most_confident_errors: wrong.slice(0, MAX_WRONG_TEXTS),
+    ...figures,
   };
   if (out !== undefined) {
     const page = renderEvaluationPage({
       title: `Evaluation of ${basename(resolve(model))} on ${basename(data)}`,
+      trained: classifier.trained,
+      summary: shown.summary,
       facts: [
-        ['texts', `${dataset.count} (${dataset.task})`],
+        ['texts', `${texts.count} (${texts.task})`],
         ['data file', basename(data)],
         ['its sha256', sha256],
         [`texts of more than ${lengths.maxLength} positions`, `${lengths.longer}, read by: ${describeLongRule(lengths.long)}`],
+        ...shown.facts,
       ],
-      ...{ metrics, wrong, allWrong: `All of them are in ${WRONG_TEXTS}.` },
+      sections: shown.sections,
     });
     writeEvaluation(out, { document, page, wrong });
   }
@@ -106,16 +110,42 @@ async function main({ model, data, out, json, bundle, backend, workers = availab
   if (json) {
     printMessages(...written);
     await printJson(document);
-  } else printLines(...formatEvaluation(metrics, confusion, wrong.at(0)), ...written);
+  } else printLines(...lines, ...written);
 }
 
-/** @param {Classifier} classifier @param {Dataset} dataset */
-async function evaluateWithProgress(classifier, dataset) {
-  const bar = startProgress('evaluating texts', dataset.count);
+/**
+ * @param {string} dir
+ * @param {Pick<Values, 'bundle' | 'backend' | 'workers' | 'requireSignature' | 'long' | 'stride' | 'windowPooling'>} options
+ * @returns {Promise<Classifier | TokenClassifier>}
+ */
+async function openClassifier(dir, { bundle, requireSignature: trustedKeys, ...options }) {
+  const { backend, long, stride, windowPooling } = options;
+  const workers = countCommandWorkers(options.workers ?? availableParallelism());
+  const task = isBundle(dir) ? Bundle.open(dir, { trustedKeys }).contract.classifier?.task : undefined;
+  if (task === 'token_labels' && bundle === undefined) {
+    return TokenClassifier.load(dir, { backend, workers, trustedKeys, long: /** @type {'cut' | 'windows'} */ (long), stride });
+  }
+  return Classifier.load(dir, { bundle, backend, workers, trustedKeys, long, stride, windowPooling });
+}
+
+/** A warning where the weights were never trained. @param {{trained: boolean | null}} classifier */
+function describeWeights({ trained }) {
+  return trained === false
+    ? ['UNTRAINED WEIGHTS: the encoder is a seeded model, so no figure says how good a trained one is']
+    : [];
+}
+
+/**
+ * @param {typeof TASKS[keyof typeof TASKS]} task
+ * @param {Classifier | TokenClassifier} classifier
+ * @param {{count: number}} texts
+ */
+async function evaluateWithProgress(task, classifier, texts) {
+  const bar = startProgress('evaluating texts', texts.count);
   try {
-    const evaluation = await evaluateClassifier(classifier, dataset, bar.advance);
+    const evaluated = await task.evaluate(classifier, texts, bar.advance);
     bar.done();
-    return evaluation;
+    return evaluated;
   } finally {
     bar.stop();
   }

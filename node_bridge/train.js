@@ -1,6 +1,6 @@
 /** `node node_bridge/train.js` trains a classifier on a frozen encoder. */
 import { availableParallelism } from 'node:os';
-import { relative, resolve } from 'node:path';
+import { basename, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { useBackend } from './backends/index.js';
@@ -164,9 +164,10 @@ async function main(options) {
   const metrics = computeMetrics(evaluation, labels, report.majority.label);
   const beside = {
     'training.html': renderTrainingPage({
-      ...{ name: bundle.contract.name, trained: bundle.contract.trained, metrics, warnings },
+      ...{ name: bundle.contract.name, trained: bundle.contract.trained, metrics },
       ...{ history, bestEpoch, bestBy: settings.bestBy },
       data: await describeData(problem),
+      warnings: formatWarnings(report, problem, asked, basename),
       settings: describeSettings(settings, options.classWeights, backend.name),
       wrong: await locateWrongTexts(evaluation.decisions, dev, labels, MAX_WRONG_TEXTS),
     }),

@@ -8,6 +8,7 @@ import { BundleFile, CHUNK_BYTES, isNotFoundError } from '../support/checked_fil
 import { UserError } from '../support/errors.js';
 import { readInput } from '../support/files.js';
 import { assertValid, parseJson } from '../support/json.js';
+import { assertOptions } from '../support/option_names.js';
 import { sha256 } from '../support/sha256.js';
 import { assertSigned } from './signature.js';
 
@@ -107,9 +108,11 @@ export class Bundle {
    *   have signed the bundle
    * @returns {Bundle}
    * @throws {UserError} it is not a bundle, has another contract version, does not fit
-   *   schemas/bundle.schema.json, or is not signed by these keys
+   *   schemas/bundle.schema.json, or is not signed by these keys; or an option is unknown
    */
-  static open(dir, { trustedKeys } = {}) {
+  static open(dir, options = {}) {
+    assertOptions('Bundle.open', options, ['trustedKeys']);
+    const { trustedKeys } = options;
     const text = readContract(dir);
     if (trustedKeys !== undefined) assertSigned(dir, CONTRACT_FILE, text, trustedKeys);
     const path = join(dir, CONTRACT_FILE);

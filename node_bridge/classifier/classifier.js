@@ -59,16 +59,18 @@ export class Classifier {
   #encoder;
   #lengths;
   #calls;
+  #trained;
 
   /**
    * Use `load`.
    *
    * @param {import('./prediction.js').Tools & {encoder: Disposable & {notice: string},
-   *   head: Disposable & {problemType?: ProblemType, threshold?: number}}} tools
+   *   head: Disposable & {problemType?: ProblemType, threshold?: number}, trained?: boolean | null}} tools
    */
-  constructor({ tokenizer, encoder, head }) {
+  constructor({ tokenizer, encoder, head, trained = null }) {
     this.#encoder = encoder;
     this.#head = head;
+    this.#trained = trained;
     this.#lengths = createLengthTally(tokenizer, head);
     const answer = ANSWERS[/** @type {keyof typeof ANSWERS} */ (this.problemType)];
     const tools = { tokenizer, encoder, head, lengths: this.#lengths };
@@ -111,7 +113,7 @@ export class Classifier {
     const bundle = Bundle.open(directory ?? findBundle(dir), { trustedKeys });
     const encoder = await openEncoders(bundle, { backend, workers });
     const head = await Head.load(dir, bundle, trustedKeys);
-    return new Classifier({ tokenizer: Tokenizer.fromBundle(bundle), encoder, head });
+    return new Classifier({ tokenizer: Tokenizer.fromBundle(bundle), encoder, head, trained: bundle.contract.trained });
   }
 
   /** A message for people about the chosen backend; may be empty. */
@@ -133,9 +135,19 @@ export class Classifier {
     return this.#lengths;
   }
 
+  /** The least probability of a label that is given, if it is `multi_label`. */
+  get threshold() {
+    return this.#head.threshold;
+  }
+
   /** What it decides: `single_label`, `multi_label` or `regression`. @returns {ProblemType} */
   get problemType() {
     return this.#head.problemType ?? 'single_label';
+  }
+
+  /** Whether the weights of its bundle were trained: false if they were drawn by a seed, null if unknown. */
+  get trained() {
+    return this.#trained;
   }
 
   /** The kind of input: `single` texts or a `pair`; undefined if it takes both. */

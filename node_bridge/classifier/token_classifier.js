@@ -36,15 +36,17 @@ export class TokenClassifier {
   #encoder;
   #lengths;
   #calls;
+  #trained;
 
   /**
    * Use `load`.
    *
    * @param {Awaited<ReturnType<typeof openBundleHead>>} tools
    */
-  constructor({ tokenizer, encoder, head }) {
+  constructor({ tokenizer, encoder, head, trained }) {
     this.#encoder = encoder;
     this.#head = head;
+    this.#trained = trained;
     this.#lengths = new LengthTally(head);
     const { labels, output, rowsPerText, maxLength, long } = head;
     const description = { task: this.task, max_length: maxLength };
@@ -99,6 +101,11 @@ export class TokenClassifier {
   /** See `Classifier`. @returns {Readonly<import('./classifier.js').Lengths>} */
   get lengths() {
     return this.#lengths;
+  }
+
+  /** Whether the weights of the bundle were trained; see `Classifier`. */
+  get trained() {
+    return this.#trained;
   }
 
   /** The kind of input. @returns {'single'} */

@@ -5,7 +5,7 @@
  */
 import { UserError } from '../support/errors.js';
 import { IntList } from '../support/int_list.js';
-import { readExamples } from './examples.js';
+import { assertSameTask, createEmptyFileError, readExamples } from './examples.js';
 import { pickStratifiedPart } from './stratify.js';
 import { taskOf } from './text.js';
 import { KEY_WORDS, computeTextKey } from './text_keys.js';
@@ -93,12 +93,7 @@ export class Dataset {
     let task;
     for await (const example of readExamples(path, layout, onColumns)) {
       task ??= taskOf(example);
-      if (taskOf(example) !== task) {
-        throw new UserError(
-          `${path}:${example.line}: got a ${taskOf(example)} text after ${task} ones; ` +
-            'expected either `text` or `sentence1` and `sentence2` throughout',
-        );
-      }
+      assertSameTask(path, example, task);
       const { label: name, written, line } = example;
       if (!labelIndices.has(name)) labelIndices.set(name, names.push({ name, line }) - 1);
       if (names.length > MAX_LABELS) {
@@ -114,9 +109,7 @@ export class Dataset {
       if (example.text.trim() === '' && (example.pair ?? '').trim() === '') countOddity(oddities.blank, line);
       onText?.(example);
     }
-    if (task === undefined) {
-      throw new UserError(`${path} is empty; expected JSON lines like {"text": "…", "label": "…"}`);
-    }
+    if (task === undefined) throw createEmptyFileError(path);
     return new Dataset({ path, layout, task, keys: keys.values(), labels: labels.values(), names, oddities });
   }
 

@@ -19,7 +19,7 @@ const MAX_SEARCHED_LENGTH = 2 ** 20;
  * @returns {Record<string, unknown>}
  * @throws {UserError} the JSON is broken, or it is no object
  */
-function parseObject(content) {
+export function parseObject(content) {
   const value = catchUserError(() => parseJson(content));
   if (value instanceof UserError) {
     if (content.length < MAX_SEARCHED_LENGTH && /[:,[]\s*-?(NaN|Infinity)\b/.test(content.replace(/"(?:[^"\\]|\\.)*"/g, '""'))) {

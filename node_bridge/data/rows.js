@@ -1,14 +1,12 @@
 /**
  * Reads the rows of a data file: JSON lines, a JSON array of objects, or a table with tabs, commas or
- * semicolons. The content decides, not the file name. Only a few lines are in memory.
+ * semicolons.
  */
-import { isNotFoundError } from '../support/checked_file.js';
 import { withLocation, UserError } from '../support/errors.js';
-import { streamInput } from '../support/files.js';
 import { describeColumns } from './columns.js';
-import { DEFAULT_ENCODING, decodeChunks, checkEncoding } from './encodings.js';
-import { splitJsonArray, ObjectReader } from './json_rows.js';
-import { detectLineEnd, readLines } from './lines.js';
+import { DEFAULT_ENCODING } from './encodings.js';
+import { openContents } from './file_contents.js';
+import { ObjectReader } from './json_rows.js';
 import { readTableRows } from './table.js';
 
 /**
@@ -37,61 +35,12 @@ import { readTableRows } from './table.js';
  *   columns are not understood, or the encoding is another one
  */
 export async function* readDataRows(path, layout = {}, onColumns = () => {}) {
-  const { encoding = DEFAULT_ENCODING } = layout;
-  const kind = await detectFormat(path, encoding);
-  if (kind === 'array') {
-    const text = decodeChunks(checkEncoding(openDataFile(path), path, encoding), path, encoding);
-    yield* readJsonRows(splitJsonArray(text, path), path, layout, onColumns);
-    return;
-  }
-  const lineEnd = await detectLineEnd(openDataFile(path), path, encoding);
-  const source = numberLines(path, { encoding, lineEnd });
+  const { kind, lineEnd, contents } = await openContents(path, layout.encoding ?? DEFAULT_ENCODING);
   try {
-    if (kind === 'lines') yield* readJsonRows(source, path, layout, onColumns);
-    else yield* readTableRows(source, { path, lineEnd, ...layout }, onColumns);
+    if (kind === 'table') yield* readTableRows(contents, { path, lineEnd, ...layout }, onColumns);
+    else yield* readJsonRows(contents, path, layout, onColumns);
   } finally {
-    await source.return(undefined);
-  }
-}
-
-/** Opens a data file; not a pipe, since a data file is read several times. @param {string} path @throws {UserError} */
-function openDataFile(path) {
-  try {
-    return streamInput(path);
-  } catch (error) {
-    if (!isNotFoundError(error)) throw error;
-    throw new UserError(`${path} is not a file; \`nox -s export\` makes the default data`);
-  }
-}
-
-/**
- * Detects the format by the first two characters that are no white space, since a review may begin
- * with a bracket too, as in `[微笑]`. Invalid bytes do not matter here; they are reported later.
- *
- * @param {string} path
- * @param {string} encoding
- * @returns {Promise<'array' | 'lines' | 'table'>} `array` and `lines` are JSON
- */
-async function detectFormat(path, encoding) {
-  let start = '';
-  for await (const chunk of decodeChunks(checkEncoding(openDataFile(path), path, encoding), path, encoding, false)) {
-    start = (start + chunk).replace(/[\s\uFEFF]+/gu, '').slice(0, 2);
-    if (start.length === 2) break;
-  }
-  if (/^\[[[{"\]]/.test(start)) return 'array';
-  return /^\{["'}]/.test(start) ? 'lines' : 'table';
-}
-
-/**
- * @param {string} path
- * @param {import('./lines.js').LineFormat} format
- * @returns {AsyncGenerator<NumberedLine, undefined>} without byte order mark
- */
-async function* numberLines(path, format) {
-  let line = 0;
-  for await (const content of readLines(openDataFile(path), path, format)) {
-    line += 1;
-    yield { content: line === 1 ? content.replace(/^\uFEFF/, '') : content, line };
+    await contents.return(undefined);
   }
 }
 

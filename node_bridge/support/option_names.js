@@ -39,15 +39,14 @@ export function findNearestName(name, known) {
  * @throws {UserError} they are not an object, or one is not known
  */
 export function assertOptions(where, options, known) {
+  const names = known.join(', ') || 'none';
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    throw new UserError(
-      `Expected the options of ${where} to be an object with ${known.join(', ')}, got ${JSON.stringify(options)}`,
-    );
+    throw new UserError(`Expected the options of ${where} to be an object with ${names}, got ${JSON.stringify(options)}`);
   }
   for (const name in options) {
     if (known.includes(name)) continue;
     const meant = findNearestName(name, known);
-    const hint = meant === undefined ? `it has ${known.join(', ')}` : `did you mean \`${meant}\`?`;
+    const hint = meant === undefined ? `it has ${names}` : `did you mean \`${meant}\`?`;
     throw new UserError(`${where} has no option \`${name}\`; ${hint}`);
   }
 }

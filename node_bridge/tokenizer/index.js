@@ -27,6 +27,7 @@ import { parseVocab, Trie } from './vocab.js';
  *   in the tokenizer's own library
  */
 
+const PARTS = ['vocabBytes', 'tablesBytes', 'contract', 'maxLength'];
 const OPTIONS = ['pair', 'specialTokens', 'maxLength', 'truncation'];
 
 /** The largest vocab, and the largest tables, in bytes; the largest in use have 16 MB and 100 kB. */
@@ -43,7 +44,9 @@ export class Tokenizer {
    * @param {TokenizerContract} parts.contract `tokenizer` in the bundle's `bundle.json`
    * @param {number} [parts.maxLength] positions of the model
    */
-  constructor({ vocabBytes, tablesBytes, contract, maxLength = 512 }) {
+  constructor(parts) {
+    assertOptions('new Tokenizer', parts, PARTS);
+    const { vocabBytes, tablesBytes, contract, maxLength = 512 } = parts;
     const { algorithm, special_tokens: special } = contract;
     assertSpecial(special);
     this.vocab = parseVocab(vocabBytes);

@@ -26,7 +26,7 @@ export async function runLongBatch(texts, { tokenizer, encoder, classifier }) {
   const probabilities = await classifier.probabilities(vectors);
   return {
     tokens: rows.map(({ ids }) => Array.from(ids, (id) => tokenizer.vocab[id])),
-    starts: [],
+    offsets: [],
     labels: probabilities.map((row) => [classifier.labelOf(row)]),
     tensors: {
       ...encoder.pad(rows),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { after, test } from 'node:test';
 
 import { wilsonInterval95 } from '../../node_bridge/classifier/evaluation/evaluation.js';
@@ -28,7 +28,11 @@ NO_CUTS.add({ count: 1, positions: 9, unread: 0 });
 async function reported(train, dev) {
   const problem = buildProblem(await load(`text,label\n${train}`, 'train.csv'), await load(`text,label\n${dev}`, 'dev.csv'));
   const report = await buildDataReport(problem, NO_CUTS);
-  return { report, warnings: formatWarnings(report, problem, { maxLength: 16 }).map((line) => line.replaceAll(`${DIR}/`, '')) };
+  return {
+    report,
+    problem,
+    warnings: formatWarnings(report, problem, { maxLength: 16 }).map((line) => line.replaceAll(`${DIR}/`, '')),
+  };
 }
 
 /** @param {number} count @param {string} label @param {string} [name] */
@@ -121,6 +125,8 @@ test('trimmed labels, labels read as integers, and empty texts are reported', as
     'dev.csv: 1 text is empty, from line 3 on',
   ]);
   const floats = await reported('c,1.0\nd,0.0\n', rows(300, '1', 'a') + rows(300, '0', 'b'));
+  const inPage = formatWarnings(floats.report, floats.problem, { maxLength: 16 }, basename);
+  assert.equal(inPage[0], floats.warnings[0]);
   assert.equal(floats.warnings[0], 'train.csv: 2 labels such as 1.0 were read as integers, from line 2 on');
 });
 

@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { evaluateClassifier } from '../../node_bridge/classifier/evaluation/classifier_evaluation.js';
 import { writeEvaluation } from '../../node_bridge/classifier/evaluation/evaluation_files.js';
 import { renderEvaluationPage } from '../../node_bridge/classifier/evaluation/evaluation_page.js';
+import { renderEvaluation } from '../../node_bridge/classifier/evaluation/single_label_page.js';
 import { Dataset } from '../../node_bridge/data/dataset.js';
 import { UserError } from '../../node_bridge/support/errors.js';
 
@@ -55,6 +56,11 @@ before(() => {
     model,
   ]);
   assert.equal(status, 0, stderr);
+  // The terminal names the data file by its path; the page, which is passed on, by its name.
+  assert(stderr.includes(`${data}: 6 texts have more than one label`), stderr);
+  const page = readFileSync(join(model, 'training.html'), 'utf8');
+  assert(page.includes('<li>train.jsonl: 6 texts have more than one label'));
+  assert(!page.includes(dir));
 });
 
 /** @param {string} data @param {string[]} more */
@@ -96,6 +102,16 @@ test('the figures are those of what predict.js answers', () => {
     wrong,
   );
   assert.deepEqual(document.most_confident_errors, wrong.slice(0, 50));
+
+  // The bundle says that its weights are seeded.
+  assert.match(stderr, /^UNTRAINED WEIGHTS: /m);
+  const page = readFileSync(join(out, 'evaluation.html'), 'utf8');
+  assert.match(page, /<p class="warning"><b>The weights of the encoder are untrained<\/b>/);
+  const commonest = ['好评', '差评'].sort((a, b) => countOf(rows, b) - countOf(rows, a))[0];
+  const share = ((100 * countOf(rows, commonest)) / rows.length).toFixed(1);
+  assert(
+    page.includes(`${share} %, always &quot;${commonest}&quot;: the commonest label of these texts, not of the training texts`),
+  );
 
   // Again, into the same directory, with the same bytes; and as text.
   const again = evaluate(data, '--out', out);
@@ -220,7 +236,11 @@ test('texts, labels and names from outside are escaped in the page, which loads 
       })),
   };
   const { metrics, wrong } = await evaluateClassifier(classifier, dataset, () => {});
-  const page = renderEvaluationPage({ title: '</title><script>', facts: [['<b>', '<i>']], metrics, wrong, allWrong: '<u>' });
+  const sections = renderEvaluation({ metrics, wrong, allWrong: '<u>' });
+  const shown = { summary: '<b>', facts: /** @type {[string, string][]} */ ([['<b>', '<i>']]), sections };
+  const page = renderEvaluationPage({ title: '</title><script>', trained: true, ...shown });
+  for (const trained of [true, null])
+    assert.doesNotMatch(renderEvaluationPage({ title: 'a', trained, ...shown }), /<p class="warning"/);
   assert.doesNotMatch(page, /<script|<img|<i>|<u>|\u202e|\x1b|https?:/);
   assert.match(page, /&lt;script&gt;y&lt;\/script&gt;\\u202e\\u001b\[31m/);
   assert.match(page, /Content-Security-Policy" content="default-src 'none'/);

@@ -7,9 +7,7 @@ import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { useBackend } from '../../node_bridge/backends/index.js';
-import { Head } from '../../node_bridge/classifier/head.js';
-import { Bundle, Classifier, Encoder, Tokenizer, UserError } from '../../node_bridge/index.js';
+import { Classifier, UserError } from '../../node_bridge/index.js';
 import { findNearestName } from '../../node_bridge/support/option_names.js';
 import {
   choiceOption,
@@ -20,7 +18,6 @@ import {
   textOption,
   wholeNumberOption,
 } from '../../node_bridge/support/options.js';
-import { HIDDEN, ToyEncoder, toyTokenizer } from './toys.js';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const bundle = join(root, 'artifacts', 'bundle', 'albert_tiny');
@@ -163,45 +160,6 @@ test('the nearest name is found for a typing mistake, another spelling or a begi
     ),
     ['maxLength', 'maxLength', 'workers', 'top', 'top', 'bundle', undefined, undefined, undefined],
   );
-});
-
-test('a function refuses an unknown option and names the nearest', async () => {
-  await useBackend('wasm');
-  const head = Head.create({ hidden: HIDDEN, labels: ['0', '1'] });
-  const classifier = new Classifier({ tokenizer: toyTokenizer, encoder: new ToyEncoder(), head });
-  const tokenizer = Tokenizer.fromBundle(Bundle.open(bundle));
-  const encoder = await Encoder.load(bundle, { backend: 'wasm' });
-  const any = (/** @type {unknown} */ options) => /** @type {any} */ (options);
-  const calls = /** @type {[() => unknown, RegExp][]} */ ([
-    [() => Classifier.load(NOWHERE, any({ worker: 3 })), /^Classifier\.load has no option `worker`; did you mean `workers`\?$/],
-    [
-      () => Classifier.load(NOWHERE, any('wasm')),
-      /^Expected the options of Classifier\.load to be an object with bundle, backend, .*, windowPooling, got "wasm"$/,
-    ],
-    [() => classifier.predict('好', any({ topk: 3 })), /^predict has no option `topk`; did you mean `top`\?$/],
-    [() => classifier.predict('好', any({ frobnicate: 3 })), /^predict has no option `frobnicate`; it has top$/],
-    [
-      () => classifier.stream(['好'], any({ keepBrocken: true })),
-      /^stream has no option `keepBrocken`; did you mean `keepBroken`\?$/,
-    ],
-    [() => Encoder.load(bundle, any({ backened: 'cpu' })), /^Encoder\.load has no option `backened`; did you mean `backend`\?$/],
-    [() => encoder.encode(['好'], any({ maxlength: 3 })), /^encode has no option `maxlength`; did you mean `maxLength`\?$/],
-    [() => tokenizer.encode('好', any({ maxlength: 3 })), /^encode has no option `maxlength`; did you mean `maxLength`\?$/],
-    // The pair, as other libraries take it: it was left out of the ids without a word.
-    [() => tokenizer.encode('好', any('坏')), /^Expected the options of encode to be an object with pair, .* got "坏"$/],
-    [() => tokenizer.encodeWithTokens('好', any(null)), /to be an object with pair, .* got null$/],
-  ]);
-  for (const [call, message] of calls) {
-    await assert.rejects(
-      async () => call(),
-      (/** @type {Error} */ error) => {
-        assert(error instanceof UserError);
-        assert.match(error.message, message);
-        return true;
-      },
-    );
-  }
-  encoder.dispose();
 });
 
 test('an error of the library names its own option, the command names the option that was typed', async () => {

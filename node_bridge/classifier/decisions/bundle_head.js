@@ -89,7 +89,7 @@ export function isBundle(dir) {
  */
 export async function openBundleHead(dir, ofTokens, { backend, workers, trustedKeys, ...longOptions }) {
   const bundle = Bundle.open(dir, { trustedKeys });
-  const { classifier, contents, max_length: maxLength } = bundle.contract;
+  const { classifier, contents, max_length: maxLength, trained } = bundle.contract;
   if (contents === 'model' && !classifier) {
     throw new UserError(
       `${dir} is a bundle without a classifier; train one with \`node node_bridge/train.js --bundle\`, ` +
@@ -107,7 +107,7 @@ export async function openBundleHead(dir, ofTokens, { backend, workers, trustedK
   const encoder = await openEncoders(bundle, { backend, workers });
   // A bundle of a tokenizer alone has no model, and `openEncoders` has refused it.
   const head = new BundleHead(/** @type {ClassifierContract} */ (classifier), maxLength, long);
-  return { tokenizer: Tokenizer.fromBundle(bundle), encoder, head };
+  return { tokenizer: Tokenizer.fromBundle(bundle), encoder, head, trained };
 }
 
 /**

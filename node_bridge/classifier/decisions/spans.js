@@ -31,7 +31,7 @@ import { findMostProbable } from '../evaluation/evaluation.js';
  */
 
 /** The prefix of a wordpiece that goes on with a word. */
-const CONTINUATION = '##';
+export const CONTINUATION = '##';
 /** The label of what is in no span. */
 const OUTSIDE = 'O';
 /**
@@ -127,9 +127,22 @@ function joinSpans(text, words, scheme) {
  * @example parseTag('B-PER', 'BIO') // { type: 'PER', begins: true, ends: false }
  */
 function parseTag(label, scheme) {
-  if (label === OUTSIDE) return undefined;
+  const { prefix, type } = splitLabel(label, scheme);
+  if (prefix === OUTSIDE) return undefined;
+  return { type, begins: prefix === 'B' || prefix === 'S', ends: prefix === 'E' || prefix === 'S' };
+}
+
+/**
+ * @param {string} label
+ * @param {Scheme} scheme
+ * @returns {{prefix: 'B' | 'I' | 'E' | 'S' | 'O' | '', type: string}} an empty prefix: the label has none
+ *
+ * @example splitLabel('M-PER', 'BIOES') // { prefix: 'I', type: 'PER' }
+ */
+export function splitLabel(label, scheme) {
+  if (label === OUTSIDE) return { prefix: OUTSIDE, type: '' };
   const match = scheme === 'none' ? null : TAGS[scheme].exec(label);
-  if (match === null) return { type: label, begins: false, ends: false };
+  if (match === null) return { prefix: '', type: label };
   const [, prefix, type = ''] = match;
-  return { type, begins: 'BS'.includes(prefix), ends: 'ES'.includes(prefix) };
+  return { prefix: prefix === 'M' ? 'I' : /** @type {'B' | 'I' | 'E' | 'S'} */ (prefix), type };
 }

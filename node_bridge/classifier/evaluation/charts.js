@@ -1,8 +1,7 @@
 /**
- * Pictures of the HTML pages as SVG: curves, the reliability diagram, and the histogram of confidences. A
- * plotting library would be a dependency of everyone who installs this package.
+ * Pictures of the HTML pages as SVG: curves, points, the reliability diagram, and the histogram of
+ * confidences. A plotting library would be a dependency of everyone who installs this package.
  */
-import { formatPercent } from './evaluation_messages.js';
 import { escapeHtml } from './page.js';
 
 const WIDTH = 640;
@@ -15,7 +14,7 @@ const RIGHT = 24;
 const MAX_DOTS = 40;
 
 /**
- * @typedef {import('./metrics.js').Bin} Bin
+ * @typedef {import('./calibration.js').Bin} Bin
  * @typedef {{low: number, high: number, ticks: {at: number, text: string}[]}} Axis
  * @typedef {'amber' | 'blue' | 'ink'} Colour
  * @typedef {{colour: Colour, points: [number, number | null][]}} Curve where there is no value, it is interrupted
@@ -44,39 +43,61 @@ export function renderCurves(name, curves, { x, y, mark }) {
 /**
  * The reliability diagram: for each bin of confidences the accuracy, and its distance from the mean confidence.
  *
+ * @param {string} name what the picture shows
  * @param {Bin[]} bins
+ * @param {(bin: Bin) => string} describe what a bar says when it is pointed at
  */
-export function renderReliability(bins) {
+export function renderReliability(name, bins, describe) {
   const axes = { x: SHARES, y: SHARES };
   const { x, y } = createScale(axes.x, axes.y);
-  const bars = bins.flatMap(({ from, to, texts, right, confidence, accuracy }) => {
+  const bars = bins.flatMap((bin) => {
+    const { from, to, confidence, accuracy } = bin;
     if (confidence === null || accuracy === null) return [];
-    const title = `confidence ${formatPercent(confidence)}, accuracy ${formatPercent(accuracy)} (${right} of ${texts})`;
     const [left, width] = [x(from) + 1, x(to) - x(from) - 2];
     const top = Math.min(y(accuracy), y(confidence));
     return [
-      renderBar('blue', { left, width, top: y(accuracy), height: y(0) - y(accuracy) }, title),
-      renderBar('gap', { left, width, top, height: Math.abs(y(accuracy) - y(confidence)) }, title),
+      renderBar('blue', { left, width, top: y(accuracy), height: y(0) - y(accuracy) }, describe(bin)),
+      renderBar('gap', { left, width, top, height: Math.abs(y(accuracy) - y(confidence)) }, describe(bin)),
     ];
   });
   const diagonal = renderLine('mark', [x(0), y(0)], [x(1), y(1)]);
-  return renderPicture('Accuracy in each bin of confidences', axes, [...bars, diagonal]);
+  return renderPicture(name, axes, [...bars, diagonal]);
 }
 
-/** How many texts are in each bin of confidences: the right ones below, the wrong ones above. @param {Bin[]} bins */
-export function renderHistogram(bins) {
-  const most = bins.reduce((largest, { texts }) => Math.max(largest, texts), 0);
+/**
+ * How much is in each bin of confidences: what is right below, the rest above.
+ *
+ * @param {string} name what the picture shows
+ * @param {Bin[]} bins
+ * @param {(bin: Bin) => string} describe what a bar says when it is pointed at
+ */
+export function renderHistogram(name, bins, describe) {
+  const most = bins.reduce((largest, { count }) => Math.max(largest, count), 0);
   const axes = { x: SHARES, y: createAxis(0, most, { step: 1 }) };
   const { x, y } = createScale(axes.x, axes.y);
-  const bars = bins.flatMap(({ from, to, texts, right }) => {
-    const title = `${formatPercent(from)} to ${formatPercent(to)}: ${texts} texts, ${right} right`;
+  const bars = bins.flatMap((bin) => {
+    const { from, to, count, right } = bin;
     const [left, width] = [x(from) + 1, x(to) - x(from) - 2];
     return [
-      renderBar('blue', { left, width, top: y(right), height: y(0) - y(right) }, title),
-      renderBar('amber', { left, width, top: y(texts), height: y(right) - y(texts) }, title),
+      renderBar('blue', { left, width, top: y(right), height: y(0) - y(right) }, describe(bin)),
+      renderBar('amber', { left, width, top: y(count), height: y(right) - y(count) }, describe(bin)),
     ];
   });
-  return renderPicture('How many texts have which confidence', axes, bars);
+  return renderPicture(name, axes, bars);
+}
+
+/**
+ * Points, and a dashed line where both coordinates are equal.
+ *
+ * @param {string} name what the picture shows
+ * @param {[number, number][]} points
+ * @param {Axis} axis of both coordinates
+ */
+export function renderScatter(name, points, axis) {
+  const { x, y } = createScale(axis, axis);
+  const dots = points.map(([at, value]) => `<circle class="point" cx="${place(x(at))}" cy="${place(y(value))}" r="2.5"/>`);
+  const diagonal = renderLine('mark', [x(axis.low), y(axis.low)], [x(axis.high), y(axis.high)]);
+  return renderPicture(name, { x: axis, y: axis }, [diagonal, ...dots]);
 }
 
 /**

@@ -3,7 +3,7 @@ import { toPrintable } from '../../support/printable.js';
 import { alignColumns } from '../../support/text_table.js';
 
 /** Keras clips probabilities at this value: 0 costs 16.1, not Infinity. */
-const EPSILON = 1e-7;
+export const EPSILON = 1e-7;
 /** The most texts, and the most probabilities, in memory at a time. */
 const BATCH_TEXTS = 8192;
 const MAX_PROBABILITIES = 2 ** 23;
@@ -17,6 +17,11 @@ const Z = 1.959963984540054;
  * @property {number} macroF1 mean of the labels' F1
  * @property {ConfusionCounts} confusion
  * @property {Decisions} decisions
+ *
+ * @typedef {object} LabelCounts how often each label is true, is predicted, and is both
+ * @property {Int32Array} truths
+ * @property {Int32Array} predictions
+ * @property {Int32Array} right
  */
 
 /**
@@ -88,16 +93,15 @@ export class Decisions {
  * The mean of the labels' F1, the harmonic mean of precision and recall; 0 for a label that is never
  * right. A label that is neither in the texts nor in the predictions does not count.
  *
- * @param {ConfusionCounts} confusion
+ * @param {LabelCounts} counts
  */
-export function computeMacroF1(confusion) {
-  const scores = /** @type {number[]} */ (computeLabelF1(confusion).filter((score) => score !== undefined));
+export function computeMacroF1(counts) {
+  const scores = /** @type {number[]} */ (computeLabelF1(counts).filter((score) => score !== undefined));
   return scores.reduce((sum, score) => sum + score, 0) / scores.length;
 }
 
-/** The F1 of each label; undefined if the label is neither in texts nor in predictions. @param {ConfusionCounts} confusion @returns {(number | undefined)[]} */
-export function computeLabelF1(confusion) {
-  const { truths, predictions, right } = confusion;
+/** The F1 of each label; undefined if the label is neither in texts nor in predictions. @param {LabelCounts} counts @returns {(number | undefined)[]} */
+export function computeLabelF1({ truths, predictions, right }) {
   return Array.from(right, (count, i) => {
     const all = truths[i] + predictions[i];
     return all === 0 ? undefined : (2 * count) / all;

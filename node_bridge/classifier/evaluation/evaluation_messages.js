@@ -42,11 +42,16 @@ export function formatEvaluation(metrics, confusion, worst) {
  * @param {Pick<Metrics, 'accuracy' | 'accuracy_interval' | 'majority'>} metrics
  */
 export function formatAccuracy({ accuracy, accuracy_interval: interval, majority }) {
-  const [low, high] = interval.map((share) => (100 * share).toFixed(1));
   return (
-    `accuracy ${formatPercent(accuracy)} (95 % interval ${low} to ${high} %; ` +
+    `accuracy ${formatPercent(accuracy)} (${formatInterval(interval)}; ` +
     `majority baseline ${formatPercent(majority.accuracy)}, always ${JSON.stringify(majority.label)})`
   );
+}
+
+/** @param {[number, number]} interval of a share */
+export function formatInterval(interval) {
+  const [low, high] = interval.map((share) => (100 * share).toFixed(1));
+  return `95 % interval ${low} to ${high} %`;
 }
 
 /** @param {Metrics} metrics */
@@ -59,10 +64,12 @@ export function formatCalibration({ accuracy, calibration: { expected_calibratio
 
 /** @param {import('./metrics.js').ThresholdCurve} curve */
 export function formatBestThreshold({ label, best }) {
-  return (
-    `${JSON.stringify(label)} from a probability of ${best.threshold.toFixed(2)} on has the highest F1: ${formatPercent(best.f1)} ` +
-    `(precision ${formatPercent(best.precision)}, recall ${formatPercent(best.recall)})`
-  );
+  return `${JSON.stringify(label)} from a probability of ${best.threshold.toFixed(2)} on has the highest F1: ${formatPoint(best)}`;
+}
+
+/** @param {import('./thresholds.js').ThresholdPoint} point */
+export function formatPoint({ f1, precision, recall }) {
+  return `${formatPercent(f1)} (precision ${formatPercent(precision)}, recall ${formatPercent(recall)})`;
 }
 
 /** @param {WrongText} wrong */
@@ -71,15 +78,21 @@ function describeWrong({ label, predicted, probability }) {
   return `${truth} taken for ${chosen}, ${formatPercent(probability)}`;
 }
 
-/** @param {Metrics['labels']} labels */
-function formatLabels(labels) {
+/**
+ * The figures of each label as a table; of many labels the commonest.
+ *
+ * @param {Metrics['labels']} labels
+ * @param {{label: string, texts: string}} [names] of the columns
+ * @returns {string[]} lines
+ */
+export function formatLabels(labels, names = { label: 'label', texts: 'texts' }) {
   const shown = pickCommonest(labels, MAX_LABELS);
   const rows = shown.map(({ label, precision, recall, f1, texts, predicted }) => [
     toPrintable(label, MAX_LABEL_LENGTH),
     ...[precision, recall, f1].map(formatPercent),
     ...[texts, predicted].map(String),
   ]);
-  const lines = alignColumns([['label', 'precision', 'recall', 'F1', 'texts', 'predicted'], ...rows]);
+  const lines = alignColumns([[names.label, 'precision', 'recall', 'F1', names.texts, 'predicted'], ...rows]);
   return shown.length === labels.length
     ? lines
     : [...lines, `the ${shown.length} commonest of ${labels.length} labels (all with --json)`];

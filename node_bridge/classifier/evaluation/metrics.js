@@ -2,16 +2,14 @@
  * Computes the figures of an evaluation: of each label, of the confidences, and of the threshold where
  * there are two labels. The names of the fields are those of the JSON document.
  */
+import { CalibrationCounter, divide } from './calibration.js';
 import { computeLabelF1, wilsonInterval95 } from './evaluation.js';
-
-/** How many bins of equal width the confidences are counted in: as many as in the experiments of Guo et al. (2017). */
-const BINS = 15;
-/** The thresholds are 0, 1/100, 2/100 … 1. */
-const THRESHOLD_STEPS = 100;
+import { ThresholdCounter } from './thresholds.js';
 
 /**
  * @typedef {import('./evaluation.js').Evaluation} Evaluation
  * @typedef {import('./evaluation.js').Decisions} Decisions
+ * @typedef {import('./evaluation.js').LabelCounts} LabelCounts
  *
  * @typedef {object} LabelFigures where nothing can be divided by, a figure is null
  * @property {string} label
@@ -21,29 +19,15 @@ const THRESHOLD_STEPS = 100;
  * @property {number} texts that have the label; also called support
  * @property {number} predicted texts for which it was predicted
  *
- * @typedef {object} Bin of confidences, above `from` and up to `to`
- * @property {number} from
- * @property {number} to
- * @property {number} texts
- * @property {number} right
- * @property {number | null} confidence their mean
- * @property {number | null} accuracy
- *
- * @typedef {object} Calibration
+ * @typedef {object} Calibration the confidence is the probability of the label that was chosen
  * @property {number} expected_calibration_error
  * @property {number} mean_confidence
- * @property {Bin[]} bins
- *
- * @typedef {object} ThresholdPoint precision is null where nothing is predicted, recall where no text has the label
- * @property {number} threshold
- * @property {number | null} precision
- * @property {number | null} recall
- * @property {number | null} f1
+ * @property {(Omit<import('./calibration.js').Bin, 'count'> & {texts: number})[]} bins
  *
  * @typedef {object} ThresholdCurve
  * @property {string} label that is predicted from the threshold on
- * @property {ThresholdPoint} best the first of those with the highest F1
- * @property {ThresholdPoint[]} points
+ * @property {import('./thresholds.js').ThresholdPoint} best the first of those with the highest F1
+ * @property {import('./thresholds.js').ThresholdPoint[]} points
  *
  * @typedef {object} Metrics
  * @property {number} texts
@@ -96,10 +80,9 @@ export function summarizeConfusion({ matrix, pairs }) {
   return matrix === undefined ? { confusion_pairs: pairs } : { confusion: matrix };
 }
 
-/** @param {import('./evaluation.js').ConfusionCounts} confusion @param {string[]} names @returns {LabelFigures[]} */
-function computeLabelFigures(confusion, names) {
-  const { truths, predictions, right } = confusion;
-  const f1 = computeLabelF1(confusion);
+/** @param {LabelCounts} counts @param {string[]} names @returns {LabelFigures[]} */
+export function computeLabelFigures({ truths, predictions, right }, names) {
+  const f1 = computeLabelF1({ truths, predictions, right });
   return names.map((label, i) => ({
     label,
     precision: divide(right[i], predictions[i]),
@@ -111,77 +94,40 @@ function computeLabelFigures(confusion, names) {
 }
 
 /**
- * How far the confidences are from the share that is right. The expected calibration error is that of
- * Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks" (ICML 2017): in M bins of
- * equal width ((m − 1)/M, m/M] the difference of accuracy and mean confidence, weighted by the texts of
- * the bin. The confidence is the probability of the label that was chosen. The bins are their
- * reliability diagram (DeGroot and Fienberg, 1983).
+ * Precision, recall and F1 of all labels together: each pair of a text and a label counts the same.
  *
- * @param {Decisions} decisions
- * @returns {Calibration}
+ * @param {LabelCounts} counts
  */
-function computeCalibration({ count, confidences, targets, predictions }) {
-  const texts = new Array(BINS).fill(0);
-  const right = new Array(BINS).fill(0);
-  const sums = new Array(BINS).fill(0);
-  for (let i = 0; i < count; i += 1) {
-    // Rounding may make a probability a little more than 1.
-    const bin = Math.min(Math.max(0, Math.ceil(confidences[i] * BINS) - 1), BINS - 1);
-    texts[bin] += 1;
-    right[bin] += Number(targets[i] === predictions[i]);
-    sums[bin] += confidences[i];
-  }
+export function computeMicroFigures({ truths, predictions, right }) {
+  const [having, predicted, found] = [truths, predictions, right].map((all) => all.reduce((sum, one) => sum + one, 0));
   return {
-    expected_calibration_error: sums.reduce((sum, one, bin) => sum + Math.abs(right[bin] - one), 0) / count,
-    mean_confidence: sums.reduce((sum, one) => sum + one, 0) / count,
-    bins: texts.map((inBin, bin) => ({
-      from: bin / BINS,
-      to: (bin + 1) / BINS,
-      texts: inBin,
-      right: right[bin],
-      confidence: divide(sums[bin], inBin),
-      accuracy: divide(right[bin], inBin),
-    })),
+    micro_precision: divide(found, predicted),
+    micro_recall: divide(found, having),
+    micro_f1: divide(2 * found, having + predicted),
+  };
+}
+
+/** @param {Decisions} decisions @returns {Calibration} */
+function computeCalibration({ count, confidences, targets, predictions }) {
+  const counter = new CalibrationCounter();
+  for (let i = 0; i < count; i += 1) counter.add(confidences[i], targets[i] === predictions[i]);
+  const { expected_calibration_error: error, mean_confidence: mean, bins } = counter.summarize();
+  return {
+    expected_calibration_error: /** @type {number} */ (error),
+    mean_confidence: /** @type {number} */ (mean),
+    bins: bins.map(({ from, to, count: texts, ...rest }) => ({ from, to, texts, ...rest })),
   };
 }
 
 /**
- * Precision, recall and F1 of the second label if it is predicted from a threshold of its probability on,
- * for many thresholds (van Rijsbergen, "Information Retrieval", 1979).
+ * The curve of the second label if it is predicted from a threshold of its probability on.
  *
  * @param {Decisions} decisions of two labels
  * @param {string} label the second one
  * @returns {ThresholdCurve}
  */
 function computeThresholdCurve({ count, seconds, targets }, label) {
-  // For each threshold the texts whose probability reaches it and not the next one, by their true label.
-  const reached = [0, 1].map(() => new Array(THRESHOLD_STEPS + 1).fill(0));
-  for (let i = 0; i < count; i += 1) reached[targets[i]][findThreshold(seconds[i])] += 1;
-  const having = reached[1].reduce((sum, one) => sum + one, 0);
-  /** @type {ThresholdPoint[]} */
-  const points = [];
-  let [wrong, right] = [0, 0];
-  for (let step = THRESHOLD_STEPS; step >= 0; step -= 1) {
-    wrong += reached[0][step];
-    right += reached[1][step];
-    points.unshift({
-      threshold: step / THRESHOLD_STEPS,
-      precision: divide(right, right + wrong),
-      recall: divide(right, having),
-      f1: divide(2 * right, right + wrong + having),
-    });
-  }
-  const best = points.reduce((most, point) => ((point.f1 ?? 0) > (most.f1 ?? 0) ? point : most));
-  return { label, best, points };
-}
-
-/** The last threshold that a probability reaches. @param {number} probability */
-function findThreshold(probability) {
-  const step = Math.min(Math.floor(probability * THRESHOLD_STEPS) + 1, THRESHOLD_STEPS);
-  return step / THRESHOLD_STEPS <= probability ? step : step - 1;
-}
-
-/** @param {number} part @param {number} whole @returns {number | null} null where `whole` is 0 */
-function divide(part, whole) {
-  return whole === 0 ? null : part / whole;
+  const counter = new ThresholdCounter();
+  for (let i = 0; i < count; i += 1) counter.add(seconds[i], targets[i] === 1);
+  return { label, ...counter.summarize() };
 }

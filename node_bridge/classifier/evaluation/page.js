@@ -16,6 +16,7 @@ svg { width: 100%; height: auto; overflow: visible; } svg text { font-size: 12px
 .rule { stroke: var(--rule); } .mark { stroke: var(--soft); stroke-dasharray: 4 3; }
 polyline { fill: none; stroke-width: 2; } circle { fill: var(--page); stroke-width: 2; }
 polyline.amber, circle.amber { stroke: var(--amber); } polyline.blue, circle.blue { stroke: var(--blue); } polyline.ink { stroke: var(--ink); }
+circle.point { fill: var(--blue); fill-opacity: .5; }
 rect.amber { fill: var(--amber); } rect.blue { fill: var(--blue); } rect.gap { fill: var(--amber); fill-opacity: .3; stroke: var(--amber); }
 .key, .about { color: var(--soft); } .key b.amber { color: var(--amber); } .key b.blue { color: var(--blue); } .key b.ink { color: var(--ink); }
 .warning { border-left: 4px solid var(--amber); padding: .25rem .75rem; }

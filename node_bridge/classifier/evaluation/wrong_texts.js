@@ -1,5 +1,8 @@
 /** The texts that a classifier labels wrongly, the most confident ones first. */
 
+/** How many of them the JSON document of an evaluation has. */
+export const MAX_SHOWN_TEXTS = 50;
+
 /**
  * @typedef {object} Wrong
  * @property {number} line in the data file
@@ -13,6 +16,11 @@
 /** The order of wrong texts: by confidence, and of equal ones by line. @param {Wrong} one @param {Wrong} other */
 export function compareWrong(one, other) {
   return other.probability - one.probability || one.line - other.line;
+}
+
+/** The order of texts by how far off their answers are, and of equal ones by line. @param {{error: number, line: number}} one @param {{error: number, line: number}} other */
+export function compareByError(one, other) {
+  return other.error - one.error || one.line - other.line;
 }
 
 /**

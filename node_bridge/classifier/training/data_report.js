@@ -136,11 +136,13 @@ function countLabels(targets, labels) {
  * @param {DataReport} report
  * @param {Problem} problem
  * @param {{maxLength: number, long?: import('../../tokenizer/long_rule.js').LongRule}} how texts are read
+ * @param {(path: string) => string} [nameFile] what a data file is called; by default its path
  * @returns {string[]}
  */
-export function formatWarnings(report, { train, dev, labels }, { maxLength, long }) {
+export function formatWarnings(report, { train, dev, labels }, { maxLength, long }, nameFile = (path) => path) {
   const { overlap, contradictions, majority, rarest, labels_without_dev: missing, dev_uncertainty: uncertainty, cut } = report;
-  const lines = [...formatOddities(train), ...(dev.path === train.path ? [] : formatOddities(dev))];
+  const sets = dev.path === train.path ? [train] : [train, dev];
+  const lines = sets.flatMap(({ path, oddities }) => formatOddities(nameFile(path), oddities));
   if (overlap.texts > 0) {
     const other = overlap.other_label > 0 ? `, ${overlap.other_label} of them with another label` : '';
     lines.push(
@@ -154,7 +156,9 @@ export function formatWarnings(report, { train, dev, labels }, { maxLength, long
   ])) {
     if (texts === 0) continue;
     const examples = pairs.map((pair) => pair.join(' and ')).join('; ');
-    lines.push(`${path}: ${formatCount(texts, 'text has', 'texts have')} more than one label, such as lines ${examples}`);
+    lines.push(
+      `${nameFile(path)}: ${formatCount(texts, 'text has', 'texts have')} more than one label, such as lines ${examples}`,
+    );
   }
   if (uncertainty > MAX_UNCERTAINTY) {
     lines.push(
@@ -200,15 +204,15 @@ function describeCuts({ texts, share, tokens_lost_share: lost, longest, windows 
   return `${how}: ${windows} windows${lost > 0 ? `, ${loss}` : ''}${end}`;
 }
 
-/** @param {Dataset} dataset */
-function formatOddities({ path, oddities: { trimmed, whole, blank } }) {
+/** @param {string} name of the data file @param {Dataset['oddities']} oddities */
+function formatOddities(name, { trimmed, whole, blank }) {
   const lines = [];
   const from = (/** @type {{line: number}} */ { line }) => `from line ${line} on`;
   if (trimmed.count > 0)
-    lines.push(`${path}: white space around ${formatCount(trimmed.count, 'label', 'labels')} was removed, ${from(trimmed)}`);
+    lines.push(`${name}: white space around ${formatCount(trimmed.count, 'label', 'labels')} was removed, ${from(trimmed)}`);
   if (whole.count > 0)
-    lines.push(`${path}: ${formatCount(whole.count, 'label', 'labels')} such as 1.0 were read as integers, ${from(whole)}`);
-  if (blank.count > 0) lines.push(`${path}: ${formatCount(blank.count, 'text is', 'texts are')} empty, ${from(blank)}`);
+    lines.push(`${name}: ${formatCount(whole.count, 'label', 'labels')} such as 1.0 were read as integers, ${from(whole)}`);
+  if (blank.count > 0) lines.push(`${name}: ${formatCount(blank.count, 'text is', 'texts are')} empty, ${from(blank)}`);
   return lines;
 }
 

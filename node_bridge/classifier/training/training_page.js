@@ -1,8 +1,9 @@
 /** The page of a training: the data, the settings, learning curves, and the evaluation on the dev texts. */
 import { hashFile } from '../../support/sha256.js';
 import { createAxis, renderCurves } from '../evaluation/charts.js';
-import { renderEvaluation, renderFacts, renderSummary } from '../evaluation/evaluation_page.js';
+import { renderFacts, renderWeightsWarning } from '../evaluation/evaluation_page.js';
 import { escapeHtml, renderPage } from '../evaluation/page.js';
+import { formatSummary, renderEvaluation } from '../evaluation/single_label_page.js';
 
 /** Under so many epochs as fit beside each other. */
 const MAX_EPOCH_TICKS = 12;
@@ -22,13 +23,13 @@ const MAX_EPOCH_TICKS = 12;
  * @param {[string, string][]} result.settings
  * @param {import('../evaluation/metrics.js').Metrics} result.metrics of the best epoch on the dev texts
  * @param {import('../evaluation/wrong_texts.js').WrongText[]} result.wrong dev texts, the most confident first
- * @param {string[]} result.warnings about the data
+ * @param {string[]} result.warnings about the data, without the paths of its files
  * @returns {string}
  */
 export function renderTrainingPage({ name, trained, history, bestEpoch, bestBy, data, settings, metrics, wrong, warnings }) {
   return renderPage(`Training of ${name}`, [
-    ...(trained === false ? [`<p class="warning">${UNTRAINED}</p>`] : []),
-    `<p>Best of ${history.length} epochs by ${escapeHtml(bestBy)}: ${bestEpoch}. On the dev texts: ${renderSummary(metrics)}</p>`,
+    ...renderWeightsWarning(trained),
+    `<p>Best of ${history.length} epochs by ${escapeHtml(bestBy)}: ${bestEpoch}. On the dev texts: ${escapeHtml(formatSummary(metrics))}.</p>`,
     '<h2>About the data</h2>',
     renderFacts(data),
     `<ul>\n${warnings.map((line) => `<li>${escapeHtml(line)}</li>`).join('\n')}\n</ul>`,
@@ -43,12 +44,9 @@ export function renderTrainingPage({ name, trained, history, bestEpoch, bestBy, 
   ]);
 }
 
-const UNTRAINED =
-  '<b>The weights of the encoder are untrained</b>: they were drawn by a seed. The figures show that everything works, not how good a trained model is.';
-
 /**
  * What the page says of the two sets: counts, and the sha256 of their files. The page is published with the
- * classifier, so it does not have the names of the files.
+ * classifier, so it has no paths of this machine.
  *
  * @param {import('./training.js').TrainingProblem} problem
  * @returns {Promise<[string, string][]>}

@@ -33,14 +33,14 @@ def main() -> int:
         print(f"error: got {name} in BERT_BRIDGE_PYTHON, {wanted}", file=sys.stderr)
         return 3
     missing, different = [], []
-    for package, wanted in read_requirements((LOCKS / "python.in").read_text("utf-8")).items():
+    for package, version in read_requirements((LOCKS / "python.in").read_text("utf-8")).items():
         try:
             got = metadata.version(package)
         except metadata.PackageNotFoundError:
-            missing.append(package if wanted is None else f"{package} {wanted}")
+            missing.append(package if version is None else f"{package} {version}")
             continue
-        if wanted not in (None, got):
-            different.append(f"{package} {got} (tested with {wanted})")
+        if version not in (None, got):
+            different.append(f"{package} {got} (tested with {version})")
     if missing:
         lock = LOCKS / "python.txt"
         print(

@@ -5,7 +5,9 @@
  */
 import { createRequire } from 'node:module';
 
-const require = createRequire(import.meta.url);
+import { packageFile } from '../support/places.js';
+
+const require = createRequire(packageFile('package.json'));
 
 /**
  * @typedef {object} Packages

@@ -10,18 +10,17 @@ import { existsSync, lstatSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { machine } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import util from 'node:util';
 
 import { EnvironmentProblem } from '../support/errors.js';
-import { nativeHome } from '../support/places.js';
+import { nativeHome, packageFile } from '../support/places.js';
 import { loadPackage, tf } from './tfjs.js';
 
 const NAME = join('@tensorflow', 'tfjs-node');
 const BINDING = join('lib', 'napi-v8', 'tfjs_binding.node');
 /** The permission bit that lets everybody write. */
 const WRITABLE_BY_ALL = 0o002;
-const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const ROOT = packageFile();
 const HOME = nativeHome();
 const BUILD = '`nox -s native` builds it';
 const REBUILD = '`nox -s native` builds it anew';

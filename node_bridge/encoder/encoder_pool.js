@@ -7,6 +7,7 @@ import { Worker } from 'node:worker_threads';
 
 import { DEFAULT_BACKEND, useBackend } from '../backends/index.js';
 import { CheckFailed, EnvironmentProblem, UserError } from '../support/errors.js';
+import { packageFile } from '../support/places.js';
 import { Encoder, findFixedSize } from './encoder.js';
 
 /**
@@ -15,8 +16,6 @@ import { Encoder, findFixedSize } from './encoder.js';
  * @typedef {{method: Method, encodings: Encoding[], rest: any[], done: (result: any) => void,
  *   failed: (error: Error) => void}} Job
  */
-
-const PROGRAM = new URL('./encoder_worker.js', import.meta.url);
 
 /** Encoders in worker threads. */
 export class EncoderPool {
@@ -60,8 +59,9 @@ export class EncoderPool {
    * @throws {UserError} see Encoder.load
    */
   static async start(bundle, { backend, notice, workers: count }) {
+    const program = packageFile('node_bridge', 'encoder', 'encoder_worker.js');
     const workerData = { dir: bundle.dir, hash: bundle.hash, backend };
-    const workers = Array.from({ length: count }, () => new Worker(PROGRAM, { workerData }));
+    const workers = Array.from({ length: count }, () => new Worker(program, { workerData }));
     try {
       await Promise.all(workers.map(waitUntilReady));
     } catch (error) {

@@ -3,6 +3,7 @@ import { Validator } from '@cfworker/json-schema';
 import { readFileSync } from 'node:fs';
 
 import { toOneLine, UserError } from './errors.js';
+import { packageFile } from './places.js';
 
 /** How deep brackets may be nested: JSON.stringify, like any recursive walk, has a limited stack. */
 const MAX_DEPTH = 500;
@@ -81,7 +82,7 @@ const validators = new Map();
 export function assertValid(schema, document, path, advice) {
   let validator = validators.get(schema);
   if (validator === undefined) {
-    const text = readFileSync(new URL(`../../schemas/${schema}.schema.json`, import.meta.url), 'utf8');
+    const text = readFileSync(packageFile('schemas', `${schema}.schema.json`), 'utf8');
     validator = new Validator(JSON.parse(text), '2020-12');
     validators.set(schema, validator);
   }

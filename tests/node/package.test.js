@@ -1,14 +1,26 @@
-/** The package as it is published: packed, installed beside its dependencies, used from TypeScript. */
+/** The package as it is published: packed, installed with its dependencies, used from TypeScript and by its command. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { Bundle } from '../../node_bridge/bundle/bundle.js';
 import { readSafetensors } from '../../node_bridge/support/safetensors.js';
+import { sha256 } from '../../node_bridge/support/sha256.js';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const bundle = join(root, 'artifacts', 'bundle', 'albert_tiny');
@@ -17,9 +29,9 @@ const installed = join(dir, 'node_modules', 'bert-bridge');
 const classifier = join(dir, 'classifier');
 after(() => rmSync(dir, { recursive: true }));
 
-/** @param {string} program @param {string[]} args @param {string} [cwd] */
-function run(program, args, cwd = dir) {
-  const { status, stdout, stderr } = spawnSync(program, args, { cwd, encoding: 'utf8', shell: program.endsWith('.cmd') });
+/** @param {string} program @param {string[]} args @param {string} [cwd] @param {NodeJS.ProcessEnv} [env] */
+function run(program, args, cwd = dir, env = process.env) {
+  const { status, stdout, stderr } = spawnSync(program, args, { cwd, env, encoding: 'utf8', shell: program.endsWith('.cmd') });
   assert.equal(status, 0, stdout + stderr);
   return stdout;
 }
@@ -27,15 +39,15 @@ function run(program, args, cwd = dir) {
 before(() => {
   const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
   run(npm, ['pack', '--offline', '--pack-destination', dir], root);
-  const { name, version, dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const { name, version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   run('tar', ['-xzf', `${name}-${version}.tgz`]);
   mkdirSync(dirname(installed));
   renameSync(join(dir, 'package'), installed);
-  // What the package declares, and what a Node project in TypeScript has.
-  for (const needed of [...Object.keys(dependencies), '@types/node']) {
-    const target = join(dir, 'node_modules', needed);
-    mkdirSync(dirname(target), { recursive: true });
-    symlinkSync(join(root, 'node_modules', needed), target, 'junction');
+  // What npm would install with the package, and what a Node project in TypeScript has.
+  const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
+  const needed = Object.keys(packages).filter((path) => path !== '' && !packages[path].dev && !packages[path].devOptional);
+  for (const path of [...needed, 'node_modules/@types/node', 'node_modules/undici-types']) {
+    cpSync(join(root, path), join(dir, path), { recursive: true });
   }
   writeFileSync(join(dir, 'package.json'), '{"type": "module"}');
   copyFileSync(join(root, 'tests', 'node', 'consumer', 'consumer.ts'), join(dir, 'consumer.ts'));
@@ -93,6 +105,34 @@ test('a TypeScript program needs only the exports of the package, and gets Pytho
   assert.deepEqual([got.broken, got.mistakes], [['torn'], [true, false]]);
 });
 
+test('TypeScript finds the types under every way of resolution, in both formats of module', () => {
+  const program = `
+import { Classifier, type Prediction } from 'bert-bridge';
+import { Bundle, Tokenizer } from 'bert-bridge/tokenizer';
+export async function label(dir: string): Promise<string> {
+  const prediction: Prediction = await (await Classifier.load(dir)).predict('');
+  return prediction.label;
+}
+export const ids = (dir: string): Int32Array => Tokenizer.fromBundle(Bundle.open(dir)).encode('').ids;
+`;
+  for (const name of ['program.mts', 'program.cts', 'program.ts']) writeFileSync(join(dir, name), program);
+  const tsc = [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '--noEmit', '--strict', '--target', 'es2022', '--types', 'node'];
+  run(process.execPath, [...tsc, '--module', 'node16', 'program.mts', 'program.cts']);
+  run(process.execPath, [...tsc, '--module', 'esnext', '--moduleResolution', 'bundler', 'program.ts']);
+  run(process.execPath, [...tsc, '--module', 'commonjs', '--moduleResolution', 'node10', 'program.ts']);
+});
+
+test('bert-bridge/tokenizer loads no TF.js', () => {
+  const program = join(dir, 'tokenizer.cjs');
+  const lines = [
+    "const { Bundle, Tokenizer } = require('bert-bridge/tokenizer');",
+    'const { length } = Tokenizer.fromBundle(Bundle.open(process.argv[2])).encode("好").ids;',
+    'console.log(length, Object.keys(require.cache).filter((file) => file.includes("tensorflow")).length);',
+  ];
+  writeFileSync(program, lines.join('\n'));
+  assert.equal(run(process.execPath, ['--no-warnings', program, bundle]), '3 0\n');
+});
+
 test('a CommonJS program can require the package, on the Node versions in `engines`', () => {
   const program = join(dir, 'program.cjs');
   writeFileSync(
@@ -101,6 +141,61 @@ test('a CommonJS program can require the package, on the Node versions in `engin
   );
   assert.equal(run(process.execPath, ['--no-warnings', program, bundle]), '3\n');
 });
+
+test('the package has no tests, no bytecode and no locks of other environments', () => {
+  const files = listFiles(installed);
+  for (const needed of ['launcher/bert-bridge.js', 'locks/python.txt', 'export/graph/kernels.json', 'types/index.d.ts']) {
+    assert.ok(files.includes(needed), needed);
+  }
+  const unwanted = /^(tests|bench|fault_injection|docs|artifacts)\/|\.pyc$|__pycache__|noxfile|locks\/judge/;
+  assert.deepEqual(
+    files.filter((file) => unwanted.test(file)),
+    [],
+  );
+});
+
+const python = join(root, '.nox', 'python');
+test('in an empty project the commands export, train, predict and compare, and write nothing into the package', {
+  skip: existsSync(python) ? false : 'there is no Python environment here',
+}, () => {
+  const project = join(dir, 'project');
+  mkdirSync(project);
+  const before = hashFiles(installed);
+  const env = { ...process.env, BERT_BRIDGE_PYTHON: python, npm_command: 'exec' };
+  const command = (/** @type {string[]} */ ...args) =>
+    run(process.execPath, [join(installed, 'launcher', 'bert-bridge.js'), ...args], project, env);
+  command('export', '--train', '40', '--dev', '16');
+  const trained = command('train', '--epochs', '1', '--backend', 'wasm');
+  assert.match(trained, /echo 这本书很好 \| npx bert-bridge predict --model artifacts\/classifier/);
+  assert.equal(JSON.parse(command('predict', '--model', 'artifacts/classifier', '这本书很好')).text, '这本书很好');
+  const report = JSON.parse(command('parity', '--backends', 'wasm:8', '--tokenizer-proof', 'none', '--json'));
+  assert.equal(report.verdict, 'pass');
+  assert.equal(report.classifier.path, 'artifacts/classifier');
+  assert.deepEqual(readdirSync(join(project, 'artifacts')).sort(), [
+    'bundle',
+    'cache',
+    'classifier',
+    'data',
+    'made.json',
+    'models',
+    'parity',
+    'vocab.txt',
+  ]);
+  // An untrusted model runs confined, also where the packages are around this one.
+  command('export', 'model', 'artifacts/models/albert_tiny', '--tokenizer-model', 'artifacts/models/tokenizer', '--out', 'again');
+  assert.deepEqual(hashFiles(installed), before);
+});
+
+/** The files below a directory. @param {string} folder */
+function listFiles(folder) {
+  const found = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  return found.map((entry) => relative(folder, join(entry.parentPath, entry.name)).replaceAll('\\', '/')).sort();
+}
+
+/** @param {string} folder */
+function hashFiles(folder) {
+  return listFiles(folder).map((file) => `${file} ${sha256(readFileSync(join(folder, file)))}`);
+}
 
 /** As training keeps it. @param {{text: string, label: string, probabilities: Record<string, number>}} prediction */
 function toGoldenAnswer({ text, label, probabilities }) {

@@ -10,6 +10,7 @@ import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { readFileSync } from 'node:fs';
 
 import { UserError } from '../../support/errors.js';
+import { packageFile } from '../../support/places.js';
 
 /** The file with the graphs of a SavedModel. */
 export const GRAPH_FILE = 'saved_model.pb';
@@ -63,7 +64,7 @@ function parseMessage(name, bytes) {
 /** @param {string} name @returns {Definition} */
 function findDefinition(name) {
   registry ??= createFileRegistry(
-    fromBinary(FileDescriptorSetSchema, readFileSync(new URL('definitions.binpb', import.meta.url))),
+    fromBinary(FileDescriptorSetSchema, readFileSync(packageFile('node_bridge', 'bundle', 'saved_model', 'definitions.binpb'))),
   );
   return /** @type {Definition} */ (registry.getMessage(`tensorflow.${name}`));
 }

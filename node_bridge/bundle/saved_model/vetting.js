@@ -9,11 +9,11 @@
 import { readFileSync } from 'node:fs';
 
 import { UserError } from '../../support/errors.js';
+import { packageFile } from '../../support/places.js';
 import { sha256 } from '../../support/sha256.js';
 import { findMisplacedFileOps } from './file_ops.js';
 import { listAssets, GRAPH_FILE, listGraphs, readSavedModel } from './messages.js';
 
-const ALLOWED_OPS_FILE = new URL('../../../export/source/allowed_ops.txt', import.meta.url);
 /** The files of a SavedModel: the exporter copies no others, and a loader reads no others. */
 const ALLOWED_FILES = /^(saved_model\.pb|(variables|assets)\/.+)$/s;
 const SHOWN = 5;
@@ -59,7 +59,7 @@ let allowed;
 /** Reads the committed list, once. */
 function readAllowedOps() {
   allowed ??= new Set(
-    readFileSync(ALLOWED_OPS_FILE, 'utf8')
+    readFileSync(packageFile('export', 'source', 'allowed_ops.txt'), 'utf8')
       .split('\n')
       .filter((op) => op !== ''),
   );

@@ -116,7 +116,15 @@ export async function label(dir: string): Promise<string> {
 export const ids = (dir: string): Int32Array => Tokenizer.fromBundle(Bundle.open(dir)).encode('').ids;
 `;
   for (const name of ['program.mts', 'program.cts', 'program.ts']) writeFileSync(join(dir, name), program);
-  const tsc = [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '--noEmit', '--strict', '--target', 'es2022', '--types', 'node'];
+  const tsc = [
+    join(root, 'node_modules', 'typescript', 'bin', 'tsc'),
+    '--noEmit',
+    '--strict',
+    '--target',
+    'es2022',
+    '--types',
+    'node',
+  ];
   run(process.execPath, [...tsc, '--module', 'node16', 'program.mts', 'program.cts']);
   run(process.execPath, [...tsc, '--module', 'esnext', '--moduleResolution', 'bundler', 'program.ts']);
   run(process.execPath, [...tsc, '--module', 'commonjs', '--moduleResolution', 'node10', 'program.ts']);

@@ -246,6 +246,24 @@ def test_a_reference_is_cut_to_the_texts_that_ran(tmp_path: Path) -> None:
     assert ClassifierReference.read(answers, tensors, [{"text": "好书"}]).rounding == 0.5
 
 
+@pytest.mark.parametrize("of_tokens", [False, True])
+def test_batches_give_each_text_its_own_scores(of_tokens: bool) -> None:
+    """A run of toy scores: the sum of the ids, or each id; padding is never run."""
+    lengths = np.random.default_rng(5).permutation(2 * reference.BATCH + 7) + 1
+    inputs = reference.pad_rows([(range(1, n + 1), [0] * n) for n in lengths.tolist()])
+    widths = []
+
+    def run(batch: dict[str, np.ndarray]) -> np.ndarray:
+        widths.append(batch["input_ids"].shape)
+        ids = batch["input_ids"].astype(np.float64)
+        return ids[:, :, None] if of_tokens else ids.sum(axis=1, keepdims=True)
+
+    scores = reference.run_in_batches(run, inputs)
+    expected = inputs["input_ids"].astype(np.float64)
+    np.testing.assert_array_equal(scores[..., 0], expected if of_tokens else expected.sum(axis=1))
+    assert widths == [(50, 50), (50, 100), (7, 107)]
+
+
 def test_a_spread_head_gives_each_label_to_some_texts() -> None:
     generator = np.random.default_rng(3)
     hidden = generator.normal(5.0, 0.01, (200, 8))

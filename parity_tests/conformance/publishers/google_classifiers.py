@@ -32,6 +32,7 @@ from parity_tests.conformance.publishers.reference import (
     SEED,
     add_noise,
     read_tokens,
+    run_in_batches,
     spread_scores,
     write_answers,
     write_labels,
@@ -46,7 +47,6 @@ MODULES = {"bert": ("run_classifier", 2, 3), "albert": ("classifier_utils", 3, 2
 # tokens, this length is even.
 POSITIONS = LONGEST_REVIEW - 1
 HEAD = ("output_weights", "output_bias")
-BATCH = 50
 
 Model = tuple[Any, dict[str, Any], dict[str, Any]]
 """A session of its own, and inputs and outputs by name."""
@@ -81,14 +81,16 @@ def build_classifier(package: str, kind: str, config: Any, dtype: Any) -> Model:
     return session, inputs, outputs
 
 
-def run_classifier(model: Model, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Runs their forward pass on all texts, some at a time."""
-    starts = range(0, len(inputs["input_ids"]), BATCH)
-    answers = [
-        run_model(model, {name: value[start : start + BATCH] for name, value in inputs.items()})
-        for start in starts
-    ]
-    return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+def run_classifier(model: Model, inputs: dict[str, np.ndarray], output: str) -> np.ndarray:
+    """Runs their forward pass on all texts; returns one of its outputs."""
+    session, placeholders, outputs = model
+
+    def run(batch: dict[str, np.ndarray]) -> np.ndarray:
+        values = run_model((session, placeholders, {output: outputs[output]}), batch)[output]
+        # The logits of a regression have lost their last axis.
+        return values.reshape(len(values), -1)
+
+    return run_in_batches(run, inputs)
 
 
 def _make_weights(single: Model, double: Model, inputs: dict[str, np.ndarray]) -> None:
@@ -98,7 +100,7 @@ def _make_weights(single: Model, double: Model, inputs: dict[str, np.ndarray]) -
         weights = add_noise(single[0].run(variables))
     kernel, bias = ([v.op.name for v in variables].index(name) for name in HEAD)
     set_weights(double[0], [weight.astype(np.float64) for weight in weights])
-    scores = run_classifier(double, inputs)["logits"].reshape(-1, weights[bias].size)
+    scores = run_classifier(double, inputs, "logits")
     weights[kernel], weights[bias] = spread_scores(weights[kernel], weights[bias], scores)
     set_weights(single[0], weights)
     set_weights(double[0], [weight.astype(np.float64) for weight in weights])
@@ -119,7 +121,7 @@ def main(name: str, work: Path) -> None:
     save_model("checkpoint", work, single, config, package)
     write_labels(work, labels)
     outputs, exact = (
-        {"probabilities": run_classifier(model, inputs)["probabilities"]}
+        {"probabilities": run_classifier(model, inputs, "probabilities")}
         for model in (single, double)
     )
     if len(labels) == 1:

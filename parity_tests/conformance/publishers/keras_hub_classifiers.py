@@ -22,6 +22,7 @@ from parity_tests.conformance.publishers.reference import (
     SEED,
     add_noise,
     read_tokens,
+    run_in_batches,
     spread_scores,
     write_answers,
     write_labels,
@@ -30,7 +31,6 @@ from parity_tests.conformance.publishers.reference import (
 
 OPINIONS = ["差评", "一般", "好评"]
 ASPECTS = ["房间", "服务", "价格", "位置"]
-BATCH = 50
 
 
 def build_classifier(name: str, tokens: int, dtype: str) -> Any:
@@ -52,17 +52,17 @@ def build_classifier(name: str, tokens: int, dtype: str) -> Any:
 
 
 def run_classifier(model: Any, inputs: dict[str, np.ndarray]) -> np.ndarray:
-    """Runs their forward pass on all texts, some at a time."""
-    feeds = {
-        "token_ids": inputs["input_ids"],
-        "segment_ids": inputs["token_type_ids"],
-        "padding_mask": inputs["attention_mask"],
-    }
-    answers = [
-        model({n: v[start : start + BATCH] for n, v in feeds.items()}, training=False)
-        for start in range(0, len(inputs["input_ids"]), BATCH)
-    ]
-    return np.concatenate([np.asarray(answer) for answer in answers])
+    """Runs their forward pass on all texts."""
+
+    def run(batch: dict[str, np.ndarray]) -> np.ndarray:
+        feeds = {
+            "token_ids": batch["input_ids"],
+            "segment_ids": batch["token_type_ids"],
+            "padding_mask": batch["attention_mask"],
+        }
+        return np.asarray(model(feeds, training=False))
+
+    return run_in_batches(run, inputs)
 
 
 def _make_weights(model: Any, exact: Any, inputs: dict[str, np.ndarray]) -> None:

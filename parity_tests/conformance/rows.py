@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from export.source import catalog
+from parity_tests.checks.decisions import LabelDecisions
 from parity_tests.runners.measure import run_measured
 from support.node import find_node
 from support.tables import format_markdown
@@ -22,7 +23,8 @@ class ConformanceRow:
     """The result of a row. Sizes are in MiB, times in seconds, `max_abs` over all values.
 
     `reference` has the packages whose forward pass it was compared with, and their versions;
-    `known` is then the first of them. `said` is what went wrong, or "".
+    `known` is then the first of them. `said` is what went wrong, or "". `decisions` are those of a
+    fine-tuned classifier, by the backend.
     """
 
     name: str
@@ -39,6 +41,7 @@ class ConformanceRow:
     max_abs: dict[str, float] = field(default_factory=dict)
     budget: float | None = None
     reference: str = ""
+    decisions: dict[str, LabelDecisions] = field(default_factory=dict)
 
 
 def conform_catalog_rows(entries: list[catalog.Entry], vocab: Path, work: Path) -> ConformanceRow:
@@ -160,8 +163,17 @@ def row_cells(row: ConformanceRow) -> tuple[str, ...]:
         _format_number(row.load_s, 1),
         _format_number(row.node_peak_mib, 0),
         "–" if worst is None else ("equal ids" if row.contract == "tokenizer" else f"{worst:.1e}"),
-        "ok" if row.ok else row.said or "failed",
+        _format_verdict(row),
     )
+
+
+def _format_verdict(row: ConformanceRow) -> str:
+    """Returns `ok` with what a classifier decided, or what went wrong."""
+    if not row.ok:
+        return row.said or "failed"
+    counts = row.decisions.values()
+    decided, flipped = sum(c.texts for c in counts), sum(c.flipped for c in counts)
+    return f"ok, {flipped} of {decided:,} labels differ" if decided else "ok"
 
 
 def _format_number(value: float | None, digits: int) -> str:

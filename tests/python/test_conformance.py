@@ -14,12 +14,14 @@ import pytest
 
 from export.source import catalog
 from parity_tests.conformance import __main__ as command
+from parity_tests.conformance.classifiers import published_classifiers
 from parity_tests.conformance.fixtures import entries_by_build, make_vocab_lines
 from parity_tests.conformance.published import (
     CEILING,
     ROUNDING,
     compare_answers,
     conform_published,
+    find_different_ids,
     published_models,
 )
 from parity_tests.conformance.publishers import cases, reference
@@ -137,13 +139,36 @@ ALL_ROWS = {
 }
 
 
+CLASSIFIER_ROWS = {
+    "transformers/bert_sequence",
+    "transformers/albert_sequence",
+    "transformers/electra_sequence",
+    "transformers/electra_multi_label",
+    "transformers/albert_regression",
+    "transformers/bert_token",
+    "transformers/albert_token",
+    "transformers/electra_token",
+    "transformers/minilm_sequence",
+    "google/bert_classifier",
+    "google/albert_classifier",
+    "google/albert_regression",
+    "keras_hub/bert_text_classifier",
+    "keras_hub/albert_text_classifier",
+}
+
+
 def test_every_publisher_row_has_a_script():
+    """A script imports other scripts and reference.py alone, so it shares no mistake with us."""
     assert {model.name for model in published_models()} == ALL_ROWS
-    for model in published_models():
+    assert {model.name for model in published_classifiers()} == CLASSIFIER_ROWS
+    ours = ("export", "node_bridge", "numerics", "parity_tests", "support")
+    for model in [*published_models(), *published_classifiers()]:
         script = ROOT / "parity_tests" / "conformance" / "publishers" / f"{model.script}.py"
-        lines = script.read_text("utf-8").split("\n")
-        own = [x for x in lines if x.startswith(("from export", "import export", "from parity"))]
-        assert own == ["from parity_tests.conformance.publishers.reference import ("]
+        lines = [line.split() for line in script.read_text("utf-8").split("\n")]
+        own = [x[1] for x in lines if x[:1] in (["from"], ["import"]) and x[1].startswith(ours)]
+        parts = [name.removeprefix("parity_tests.conformance.publishers.") for name in own]
+        scripts = {other.script for other in published_models()}
+        assert "reference" in parts and set(parts) <= {"reference", *scripts}
 
 
 def test_the_publishers_texts_have_every_kind_of_character():
@@ -239,6 +264,15 @@ def test_different_ids_and_shapes_fail(change, expected):
     assert expected in said_of(theirs, ours)[0]
 
 
+def test_of_many_ids_those_near_the_difference_are_shown():
+    ids = [*range(100)]
+    ours, theirs = (reference.pad_rows([(x, [0] * len(x))]) for x in (ids[:-1], ids))
+    assert find_different_ids(theirs, ours) == (
+        "ids of case 0 from position 91: got [91, 92, 93, 94, 95, 96, 97, 98], "
+        "expected [91, 92, 93, 94, 95, 96, 97, 98, 99]"
+    )
+
+
 def test_a_missing_output_fails():
     theirs, ours = answers()
     assert said_of(theirs, ours, roles=("default",))[0] == (
@@ -277,7 +311,7 @@ def test_reference_files_have_float32_and_float64(tmp_path):
 
 
 def test_a_publisher_script_reads_the_texts_unchanged(tmp_path):
-    cases.write_cases(tmp_path, [*cases.CASES, *cases.PAIRS])
+    cases.write_cases(tmp_path, [*cases.CASES, *cases.PAIRS], cases.small_vocab_lines())
     read = reference.read_cases(tmp_path)
     assert [case.text for case in read if case.pair is None] == [c["text"] for c in cases.CASES]
     assert [(c.text, c.pair) for c in read if c.pair is not None] == [

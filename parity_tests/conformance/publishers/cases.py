@@ -41,8 +41,8 @@ def small_vocab_lines() -> list[str]:
     return list(dict.fromkeys(tokens))
 
 
-def write_cases(work: Path, cases: list[dict[str, str]]) -> None:
+def write_cases(work: Path, cases: list[dict[str, str]], tokens: list[str]) -> None:
     """Writes `cases.jsonl` and `vocab.txt`, which a publisher's script reads."""
     lines = (json.dumps(case, ensure_ascii=False) for case in cases)
     (work / "cases.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
-    (work / "vocab.txt").write_text("".join(f"{token}\n" for token in small_vocab_lines()), "utf-8")
+    (work / "vocab.txt").write_text("".join(f"{token}\n" for token in tokens), "utf-8")

@@ -66,7 +66,8 @@ def tensorflow_1() -> Iterator[None]:
     layers, contrib = ModuleType("tensorflow.contrib.layers"), ModuleType("tensorflow.contrib")
     layers.layer_norm = layer_norm  # type: ignore[attr-defined]
     contrib.layers = layers  # type: ignore[attr-defined]
-    contrib.tpu = ModuleType("tensorflow.contrib.tpu")  # type: ignore[attr-defined]
+    for name in ("data", "metrics", "tpu"):  # Imported, and called by none of these rows.
+        setattr(contrib, name, ModuleType(f"tensorflow.contrib.{name}"))
     sys.modules |= {"tensorflow.contrib": contrib, "tensorflow.contrib.layers": layers}
     sys.modules["tensorflow"] = tf
     try:
@@ -85,7 +86,7 @@ class Float64TensorFlow:
 
     def one_hot(self, *arguments: Any, **options: Any) -> Any:
         """Calls it with float64; its default is float32."""
-        return tf.one_hot(*arguments, **options, dtype=tf.float64)
+        return tf.one_hot(*arguments, **options | {"dtype": tf.float64})
 
 
 def build_model(
@@ -118,8 +119,36 @@ def set_weights(session: Any, weights: list[np.ndarray]) -> None:
             variable.load(value, session)
 
 
-def encode_cases(package: str, work: Path) -> dict[str, np.ndarray]:
-    """Encodes the cases by their FullTokenizer and run_classifier, which cuts and packs pairs."""
+def make_config(package: str, tokens: int, longest: int = LONGEST) -> Any:
+    """Makes their configuration.
+
+    Args:
+        package: `bert` or `albert`.
+        tokens: the size of the vocab.
+        longest: the number of positions.
+    """
+    modeling: Any = importlib.import_module(f"{package}.modeling")
+    sizes = {
+        "hidden_size": HIDDEN,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": HEADS,
+        "intermediate_size": INNER,
+        "max_position_embeddings": longest,
+        "type_vocab_size": 2,
+    }
+    if package == "bert":
+        return modeling.BertConfig(tokens, **sizes)
+    return modeling.AlbertConfig(tokens, embedding_size=NARROW, **sizes)
+
+
+def encode_cases(package: str, work: Path, longest: int = LONGEST) -> dict[str, np.ndarray]:
+    """Encodes the cases by their FullTokenizer and run_classifier, which cuts and packs pairs.
+
+    Args:
+        package: `bert` or `albert`.
+        work: has the cases and the vocab.
+        longest: where texts are cut.
+    """
     classifier = importlib.import_module("bert.run_classifier")
     tokenization = importlib.import_module(f"{package}.tokenization")
     flags.FLAGS.mark_as_parsed()  # Their tokenizer reads a flag of their programs.
@@ -127,7 +156,7 @@ def encode_cases(package: str, work: Path) -> dict[str, np.ndarray]:
     rows = []
     for case in read_cases(work):
         example = classifier.InputExample("", case.text, case.pair, label="")
-        packed = classifier.convert_single_example(99, example, [""], LONGEST, tokenizer)
+        packed = classifier.convert_single_example(99, example, [""], longest, tokenizer)
         length = sum(packed.input_mask)
         rows.append((packed.input_ids[:length], packed.segment_ids[:length]))
     return pad_rows(rows)
@@ -166,23 +195,9 @@ def main(name: str, work: Path) -> None:
     """Builds, saves and runs one model."""
     tf.disable_v2_behavior()
     package, form = name.split("_", 1)
-    sizes = {
-        "hidden_size": HIDDEN,
-        "num_hidden_layers": LAYERS,
-        "num_attention_heads": HEADS,
-        "intermediate_size": INNER,
-        "max_position_embeddings": LONGEST,
-        "type_vocab_size": 2,
-    }
     with tensorflow_1():
-        modeling = importlib.import_module(f"{package}.modeling")
         inputs = encode_cases(package, work)
-        tokens = len(read_tokens(work))
-        config = (
-            modeling.BertConfig(tokens, **sizes)
-            if package == "bert"
-            else modeling.AlbertConfig(tokens, embedding_size=NARROW, **sizes)
-        )
+        config = make_config(package, len(read_tokens(work)))
         single, double = (build_model(package, config, dtype) for dtype in (tf.float32, tf.float64))
     with single[0].graph.as_default():
         weights = add_noise(single[0].run(tf.global_variables()))

@@ -60,7 +60,7 @@ def build_model(name: str, tokens: int, dtype: str) -> Any:
     return kind(**SIZES, **options, dtype=dtype)
 
 
-def encode_cases(work: Path) -> dict[str, np.ndarray]:
+def encode_cases(work: Path, longest: int = LONGEST) -> dict[str, np.ndarray]:
     """Encodes with TF-Text's BertTokenizer, packed and cut by their MultiSegmentPacker."""
     tokens = read_tokens(work)
     values = tf.range(len(tokens), dtype=tf.int64)
@@ -69,7 +69,7 @@ def encode_cases(work: Path) -> dict[str, np.ndarray]:
     )
     tokenizer = tf_text.BertTokenizer(table, lower_case=True, token_out_type=tf.int64)
     start, end = tokens.index("[CLS]"), tokens.index("[SEP]")
-    packer = keras_hub.layers.MultiSegmentPacker(LONGEST, start, end, pad_value=0)
+    packer = keras_hub.layers.MultiSegmentPacker(longest, start, end, pad_value=0)
     rows = []
     for case in read_cases(work):
         texts = [case.text] if case.pair is None else [case.text, case.pair]

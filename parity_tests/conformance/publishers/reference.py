@@ -1,7 +1,7 @@
 """What every publisher's script reads and writes. Needs only NumPy and safetensors."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +15,11 @@ SEED = 20
 DEVIATION = 0.15
 LONGEST = 24
 HIDDEN, NARROW, INNER, HEADS, LAYERS = 48, 16, 80, 4, 3
+# Of classifiers: most of their texts are real reviews, and nine of ten are shorter.
+LONGEST_REVIEW = 192
+# The standard deviation of each score over the texts. So labels vary, and few are undecided.
+SPREAD = 2.0
+BATCH = 50
 
 
 @dataclass(frozen=True)
@@ -86,3 +91,69 @@ def write_reference(
     made_by = ", ".join(f"{package} {version(package)}" for package in packages)
     whole = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
     save_file(whole, work / "reference.safetensors", {"made_by": made_by})
+
+
+def run_in_batches(
+    run: Callable[[dict[str, np.ndarray]], np.ndarray], inputs: dict[str, np.ndarray]
+) -> np.ndarray:
+    """Runs many texts, some of similar length at a time, without the padding of longer ones.
+
+    Args:
+        run: gives scores of a batch, float[texts, labels] or float[texts, sequence, labels].
+        inputs: see `pad_rows`.
+
+    Returns:
+        the scores of all texts in their order; 0 where there is padding.
+    """
+    lengths = inputs["attention_mask"].sum(axis=1)
+    order = np.argsort(lengths, kind="stable")
+    scores = np.zeros(0)
+    for start in range(0, len(order), BATCH):
+        some = order[start : start + BATCH]
+        answer = run({name: value[some, : lengths[some].max()] for name, value in inputs.items()})
+        if start == 0:
+            of_tokens = inputs["input_ids"].shape[1:] if answer.ndim == 3 else ()
+            scores = np.zeros((len(order), *of_tokens, answer.shape[-1]), answer.dtype)
+        if answer.ndim == 3:
+            scores[some, : answer.shape[1]] = answer
+        else:
+            scores[some] = answer
+    return scores
+
+
+def spread_scores(
+    kernel: np.ndarray, bias: np.ndarray, scores: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a head's last layer with which each score has the mean 0 and the deviation SPREAD.
+
+    A head with random weights mostly gives all texts the same label.
+
+    Args:
+        kernel: of the last layer, float[labels, hidden].
+        bias: its bias, float[labels].
+        scores: what the layer gives for the texts, float[rows, labels].
+    """
+    scale = SPREAD / scores.std(axis=0)
+    moved = (bias - scores.mean(axis=0)) * scale
+    return (kernel * scale[:, None]).astype(kernel.dtype), moved.astype(bias.dtype)
+
+
+def write_labels(work: Path, labels: Sequence[str]) -> None:
+    """Writes `labels.txt`, for `--labels`: a label a line in the order of the scores."""
+    (work / "labels.txt").write_text("".join(f"{label}\n" for label in labels), "utf-8")
+
+
+def write_answers(
+    work: Path, task: str, labels: Sequence[str], answers: Sequence[dict[str, Any]]
+) -> None:
+    """Writes what a publisher's classifier decides.
+
+    Args:
+        work: gets `answers.json`.
+        task: `single_label`, `multi_label`, `regression` or `token_labels`.
+        labels: in the order of the scores.
+        answers: of each text; by the task `label`, `labels`, nothing, or `tokens` and `spans`: of
+            each `label`, `start` and `end`, counted in code points of the text.
+    """
+    document = {"task": task, "labels": list(labels), "answers": list(answers)}
+    (work / "answers.json").write_text(json.dumps(document, ensure_ascii=False), "utf-8")

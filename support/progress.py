@@ -40,6 +40,7 @@ class Progress:
         *,
         unit: str = "",
         done: int = 0,
+        line_every: float = LINE_EVERY_S,
         say: Say = say,
         stream: TextIO | None = None,
     ) -> None:
@@ -50,10 +51,13 @@ class Progress:
             total: the count at the end; None if it is unknown.
             unit: written behind the numbers; BYTES are written as MB.
             done: the count at the start.
+            line_every: seconds between two lines of a log.
             say: prints a line.
             stream: the terminal or log behind `say`; None: stderr.
         """
         self.name, self.total, self.unit, self.done = name, total, unit, done
+        self.line_every = line_every
+        self.detail = ""
         self.say = say
         self.stream = stream
         self.started = self.last_line = time.monotonic()
@@ -87,12 +91,14 @@ class Progress:
         if kind is None and seconds >= LINE_EVERY_S:
             self.say(f"{self._line()} in {seconds:.0f} s")
 
-    def add(self, count: int = 1) -> None:
-        """Counts what has been done."""
+    def add(self, count: int = 1, detail: str = "") -> None:
+        """Counts what has been done; `detail` stands behind the numbers until there is another."""
         self.done += count
+        self.detail = detail or self.detail
         if self.bar is not None:
+            self.bar.set_postfix_str(self.detail, refresh=False)
             self.bar.update(count)
-        elif time.monotonic() - self.last_line >= LINE_EVERY_S:
+        elif time.monotonic() - self.last_line >= self.line_every:
             self.last_line = time.monotonic()
             self.say(self._line())
 
@@ -101,7 +107,8 @@ class Progress:
         counts = [self.done] if self.total is None else [self.done, self.total]
         if self.unit == BYTES:
             return f"{self.name}: {' of '.join(f'{count / 1e6:.1f}' for count in counts)} MB"
-        return f"{self.name}: {' of '.join(map(str, counts))} {self.unit}".rstrip()
+        line = f"{self.name}: {' of '.join(map(str, counts))} {self.unit}".rstrip()
+        return f"{line}, {self.detail}" if self.detail else line
 
 
 def track(

@@ -8,7 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
-from export.demo import distinct_reviews
+from export.reviews import distinct_reviews
 from parity_tests.conformance.publishers.cases import CASES, LONG, small_vocab_lines
 
 COUNT = 1000

@@ -130,8 +130,8 @@ def bench(session: nox.Session) -> None:
 def conformance(session: nox.Session) -> None:
     """Test the catalog's models and publishers' own in Node → artifacts/conformance.json.
 
-    `nox -s conformance -- --publishers` tests the publishers' models only: small models that the
-    publishers' own code makes and runs.
+    `nox -s conformance -- --publishers` tests the publishers' models only: small models and
+    fine-tuned classifiers that the publishers' own code makes and runs.
     """
     node_packages(session)
     pythons = ["--judge", str(environment(session, "judge"))]

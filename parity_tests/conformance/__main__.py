@@ -130,7 +130,7 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--publishers",
         action="store_true",
-        help="only the rows of the publishers' own code (minutes)",
+        help="only the rows of the publishers' own code (half an hour)",
     )
     parser.add_argument(
         "--judge",

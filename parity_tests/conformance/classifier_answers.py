@@ -237,7 +237,7 @@ def _compare_places(at: int, text: str, theirs: dict[str, Any], ours: dict[str, 
     """
     # units[n] is the number of UTF-16 units of the first n code points.
     units = [0, *np.cumsum([len(c.encode("utf-16-le")) // 2 for c in text]).tolist()]
-    for kind in ("tokens", "spans"):
+    for kind in theirs:
         expected = [(one["label"], units[one["start"]], units[one["end"]]) for one in theirs[kind]]
         got = [(one["label"], one["start"], one["end"]) for one in ours[kind]]
         if expected != got:

@@ -53,7 +53,7 @@ LONG = {
     "test_checkpoint_layouts.py reads such a directory",
     "nox -s finetune": "a quarter of an hour; test_finetune.py runs a smaller one",
     "nox -s native": "needs a compiler; the workflow runs it",
-    "nox -s conformance": "half an hour; test_conformance.py runs rows of it",
+    "nox -s conformance": "an hour; test_conformance.py runs rows of it",
     "nox -s faults": "half an hour and more; test_fault_injection.py runs a part",
     "nox -s faults -- --sensitivity": "two minutes; test_fault_injection.py has its parts",
     "nox -s attack": "an hour; test_attack.py runs a part",

@@ -152,8 +152,9 @@ def write_answers(
         work: gets `answers.json`.
         task: `single_label`, `multi_label`, `regression` or `token_labels`.
         labels: in the order of the scores.
-        answers: of each text; by the task `label`, `labels`, nothing, or `tokens` and `spans`: of
-            each `label`, `start` and `end`, counted in code points of the text.
+        answers: of each text; by the task `label`, `labels`, nothing, or `tokens` and, if the
+            publisher's code has them, `spans`: of each `label`, `start` and `end`, counted in code
+            points of the text.
     """
     document = {"task": task, "labels": list(labels), "answers": list(answers)}
     (work / "answers.json").write_text(json.dumps(document, ensure_ascii=False), "utf-8")

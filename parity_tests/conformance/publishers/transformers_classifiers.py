@@ -186,12 +186,13 @@ def ask_pipeline(model: Any, tokenizer: Any, task: str, work: Path) -> list[dict
     if task == TOKENS:
         texts = [case.text for case in cases]
         pipeline = transformers.pipeline("token-classification", **options, ignore_labels=[])
-        tokens = pipeline(texts)
-        spans = pipeline(texts, aggregation_strategy="first", ignore_labels=["O"])
-        return [
-            {"tokens": _places(a, "entity"), "spans": _places(b, "entity_group")}
-            for a, b in zip(tokens, spans, strict=True)
-        ]
+        answers = [{"tokens": _places(one, "entity")} for one in pipeline(texts)]
+        # Their pipeline joins tokens by B- and I- alone: of E- and S- it makes other spans.
+        if not any(label.startswith(("E-", "S-")) for label in model.config.label2id):
+            spans = pipeline(texts, aggregation_strategy="first", ignore_labels=["O"])
+            for answer, one in zip(answers, spans, strict=True):
+                answer["spans"] = _places(one, "entity_group")
+        return answers
     pipeline = transformers.pipeline("text-classification", **options)
     feeds = [{"text": c.text} | ({"text_pair": c.pair} if c.pair else {}) for c in cases]
     ranked = pipeline(feeds, top_k=None, truncation=True)

@@ -3,11 +3,9 @@
  * searches its source for exported names, which takes several times as long as loading it. So this
  * file, and no other, requires them.
  */
-import { createRequire } from 'node:module';
+import { packageFile, requireFrom } from '../support/places.js';
 
-import { packageFile } from '../support/places.js';
-
-const require = createRequire(packageFile('package.json'));
+const require = requireFrom(packageFile('package.json'));
 
 /**
  * @typedef {object} Packages

@@ -7,13 +7,12 @@
  * and loads nothing that another user owns or that everybody may write.
  */
 import { existsSync, lstatSync, readFileSync, statSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { machine } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import util from 'node:util';
 
 import { EnvironmentProblem } from '../support/errors.js';
-import { nativeHome, packageFile } from '../support/places.js';
+import { nativeHome, packageFile, requireFrom } from '../support/places.js';
 import { loadPackage, tf } from './tfjs.js';
 
 const NAME = join('@tensorflow', 'tfjs-node');
@@ -129,7 +128,7 @@ function loadBuilt() {
     const directory = join(HOME, 'node_modules', NAME);
     const quiet = join(HOME, 'quiet.node');
     assertOurs(directory, quiet);
-    if (!isLogLevelSet) createRequire(HOME)(quiet);
+    if (!isLogLevelSet) requireFrom(HOME)(quiet);
     const loaded = openPackage(directory, 'built');
     if (loaded.tensorflow === stamp.tensorflow) return loaded;
     throw new Error(`it was built against TensorFlow ${stamp.tensorflow}, but ${stamp.library} is ${loaded.tensorflow}`);
@@ -175,7 +174,7 @@ function assertStampFits({ tensorflow, library, library_size, system, node_api }
  */
 function openPackage(directory, origin) {
   assertOurs(directory);
-  const require = createRequire(join(directory, 'package.json'));
+  const require = requireFrom(join(directory, 'package.json'));
   installNodeShims();
   // The binding first: if it does not load, tfjs-node has not registered anything yet.
   const binding = require(join(directory, BINDING));

@@ -1,8 +1,7 @@
 /** The wasm backend: WebAssembly with SIMD, from the binaries in its npm package. */
-import { createRequire } from 'node:module';
 import { dirname, sep } from 'node:path';
 
-import { packageFile } from '../support/places.js';
+import { packageFile, requireFrom } from '../support/places.js';
 import { loadPackage, tf } from './tfjs.js';
 
 let registered = false;
@@ -10,7 +9,7 @@ let registered = false;
 /** Sets the path of the .wasm files and installs the faster matrix product, once. */
 export async function register() {
   if (registered) return;
-  const require = createRequire(packageFile('package.json'));
+  const require = requireFrom(packageFile('package.json'));
   loadPackage('backend-wasm').setWasmPaths(dirname(require.resolve('@tensorflow/tfjs-backend-wasm')) + sep);
   multiplyByXnnpack();
   registered = true;

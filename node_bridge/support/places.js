@@ -3,7 +3,6 @@
  * in its own directory.
  */
 import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -29,6 +28,16 @@ export function packageFile(...path) {
   return join(root, ...path);
 }
 
+/**
+ * A `require` that searches from a file, for packages that a bundler leaves where they are. Not imported:
+ * webpack takes each call of an imported `createRequire` for its own, and leaves none in its output.
+ *
+ * @param {string} file need not exist
+ */
+export function requireFrom(file) {
+  return process.getBuiltinModule('node:module').createRequire(file);
+}
+
 /** The directory of this package. */
 function findRoot() {
   // A bundler that writes CommonJS has no import.meta.url, but __filename.
@@ -37,7 +46,7 @@ function findRoot() {
   if (existsSync(join(own, OWN_FILE))) return own;
   for (const from of [here, join(process.cwd(), 'program.js')]) {
     try {
-      return dirname(createRequire(from).resolve('bert-bridge/package.json'));
+      return dirname(requireFrom(from).resolve('bert-bridge/package.json'));
     } catch {
       // Not from there.
     }

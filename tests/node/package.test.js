@@ -1,4 +1,5 @@
 /** The package as it is published: packed, installed with its dependencies, used from TypeScript and by its command. */
+import { buildSync } from 'esbuild';
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import {
@@ -104,6 +105,30 @@ test('a TypeScript program needs only the exports of the package, and gets Pytho
   );
   assert.deepEqual([got.broken, got.mistakes], [['torn'], [true, false]]);
 });
+
+for (const format of /** @type {const} */ (['esm', 'cjs'])) {
+  test(`a program that esbuild bundled (${format}) predicts the same, also in workers`, () => {
+    const lines = [
+      "import { Classifier } from 'bert-bridge';",
+      'const [bundle, dir, ...texts] = process.argv.slice(2);',
+      '(async () => {',
+      '  for (const workers of [1, 2]) {',
+      "    const classifier = await Classifier.load(dir, { bundle, backend: 'wasm', workers });",
+      '    console.log(JSON.stringify(await classifier.predict(texts)));',
+      '    await classifier.dispose();',
+      '  }',
+      '})();',
+    ];
+    const source = join(dir, 'bundled.js');
+    writeFileSync(source, lines.join('\n'));
+    const outfile = join(dir, format === 'esm' ? 'bundled.mjs' : 'bundled.cjs');
+    buildSync({ entryPoints: [source], bundle: true, platform: 'node', format, outfile, logLevel: 'error' });
+    const answers = (/** @type {string} */ program) => run(process.execPath, [program, bundle, classifier, '这本书很好', '一般']);
+    const [alone, pooled] = answers(outfile).trimEnd().split('\n');
+    assert.equal(pooled, alone);
+    assert.equal(answers(source), answers(outfile));
+  });
+}
 
 test('TypeScript finds the types under every way of resolution, in both formats of module', () => {
   const program = `

@@ -8,7 +8,7 @@ import { assertEvaluationDirectory, FORMAT, WRONG_TEXTS, writeEvaluation } from 
 import { formatEvaluation } from './classifier/evaluation/evaluation_messages.js';
 import { renderEvaluationPage } from './classifier/evaluation/evaluation_page.js';
 import { Dataset } from './data/dataset.js';
-import { backendOption, createLongOptions, workersOption } from './model_options.js';
+import { backendOption, longOptionsOfBundles, workersOption } from './model_options.js';
 import { columnsOption, encodingOption, jsonOption, signatureOption } from './shared_options.js';
 import { runCommand } from './support/command_line.js';
 import { UserError } from './support/errors.js';
@@ -46,7 +46,7 @@ const OPTIONS = {
   columns: columnsOption('what the columns are, in order, such as label,text, or by name, such as review=text,stars=label'),
   noHeader: flagOption('the first line of a table is data; needs --columns'),
   encoding: encodingOption,
-  ...createLongOptions(', by a bundle that decides by itself; a classifier of train.js reads texts as in training'),
+  ...longOptionsOfBundles,
   backend: backendOption,
   workers: workersOption,
   requireSignature: signatureOption,

@@ -11,7 +11,7 @@ import { TASKS } from './classifier/evaluation/tasks/index.js';
 import { TokenClassifier } from './classifier/token_classifier.js';
 import { DEFAULT_SEPARATOR } from './data/targets.js';
 import { countCommandWorkers } from './encoder/encoder_pool.js';
-import { backendOption, createLongOptions, workersOption } from './model_options.js';
+import { backendOption, longOptionsOfBundles, workersOption } from './model_options.js';
 import { columnsOption, encodingOption, jsonOption, signatureOption } from './shared_options.js';
 import { runCommand } from './support/command_line.js';
 import { shortenPath } from './support/files.js';
@@ -54,7 +54,7 @@ const OPTIONS = {
     default: DEFAULT_SEPARATOR,
   }),
   encoding: encodingOption,
-  ...createLongOptions(', by a bundle that decides by itself; a classifier of train.js reads texts as in training'),
+  ...longOptionsOfBundles,
   backend: backendOption,
   workers: workersOption,
   requireSignature: signatureOption,

@@ -45,3 +45,8 @@ export function createLongOptions(note = '') {
     }),
   };
 }
+
+/** The same for a command that takes a finished classifier. */
+export const longOptionsOfBundles = createLongOptions(
+  ', by a bundle that decides by itself; a classifier of train.js reads texts as in training',
+);

@@ -7,7 +7,7 @@ import { TokenClassifier } from './classifier/token_classifier.js';
 import { countCommandWorkers } from './encoder/encoder_pool.js';
 import { assertTask } from './data/text.js';
 import { mapStdinTexts, readStdinTexts } from './data/text_stream.js';
-import { backendOption, createLongOptions, fewWorkersOption } from './model_options.js';
+import { backendOption, fewWorkersOption, longOptionsOfBundles } from './model_options.js';
 import { columnsOption, encodingOption, jsonLinesOption, signatureOption } from './shared_options.js';
 import { runCommand } from './support/command_line.js';
 import { UserError } from './support/errors.js';
@@ -22,8 +22,6 @@ itself: labels of texts, numbers, or labels of tokens and spans. Gives a JSON li
   node node_bridge/predict.js --model artifacts/classifier 这本书很好 一般 "不 推荐"
 `;
 
-const LONG_NOTE = ', by a bundle that decides by itself; a classifier of train.js reads texts as in training';
-
 const OPTIONS = {
   model: requiredOption({ value: 'DIR', help: 'the classifier, a directory that train.js wrote; or a bundle with a classifier' }),
   bundle: textOption({ value: 'DIR', help: 'its bundle, if it is no longer where it was at training' }),
@@ -35,7 +33,7 @@ const OPTIONS = {
   ),
   columns: columnsOption('with --jsonl: the fields by name, such as review=text'),
   encoding: encodingOption,
-  ...createLongOptions(LONG_NOTE),
+  ...longOptionsOfBundles,
   top: wholeNumberOption({ value: 'K', help: 'the K most probable labels in order, instead of all probabilities' }),
   strict: flagOption(
     'stops at a broken line; without it the error is on stderr, {"line": N, "error": "…"} is the answer, the rest goes on, ' +

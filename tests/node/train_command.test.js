@@ -215,7 +215,7 @@ test('the number of cut texts is reported also if all vectors are in the cache; 
   assert.match(stderr, /all vectors are in /);
   assert.match(
     stderr,
-    /^\d+ of 1900 texts \(9\d\.\d %\) are cut at 6 positions and lose 9\d\.\d % of all tokens; the longest has \d+, see --max-length$/m,
+    /^\d+ of 1900 texts \(9\d\.\d %\) are cut at 6 positions and lose 9\d\.\d % of all tokens; the longest has \d+, see --max-length and --long$/m,
   );
   assert.match(stderr, /^epoch 1 of 3: [^\n]*, dev accuracy \d+\.\d %, macro-F1 \d+\.\d %$/m);
   assert.match(

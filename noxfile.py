@@ -2,7 +2,7 @@
 
 All sessions share one environment, which uv makes from locks/python.txt: TensorFlow has 2 GB.
 `conformance` has two more, with independent BERTs: one on torch, and a small one that reuses the
-shared environment's TensorFlow.
+shared environment's TensorFlow. `pretrain -- --evaluate` has a small one with scikit-learn.
 """
 
 import atexit
@@ -26,7 +26,10 @@ DOWNLOAD_SIZES = {
     "python": "about 600 MB to download the first time",
     "judge": "about 3 GB, once",
     "publishers": "about 50 MB, once",
+    "regression": "about 50 MB, once",
 }
+LAYERED = ("publishers", "regression")
+"""Environments over the shared one, whose packages they import too."""
 MAX_PARALLEL_TESTS = 4
 """The most tests that run at once, on any number of cores: each may take 2 GB."""
 SUPPORTED_PYTHONS = "3.11, 3.12 or 3.13"
@@ -149,6 +152,16 @@ def finetune(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def pretrain(session: nox.Session) -> None:
+    """Train the default's weights, 2.5 hours in pieces; `-- --evaluate` measures them."""
+    arguments = list(session.posargs)
+    if "--evaluate" in arguments:
+        node_packages(session)
+        arguments += ["--regression-python", str(environment(session, "regression"))]
+    python(session, "-m", "pretrain", *arguments)
+
+
+@nox.session(default=False)
 def faults(session: nox.Session) -> None:
     """Inject faults; parity must find each of them → artifacts/faults.json."""
     node_packages(session)
@@ -173,6 +186,7 @@ def lock(session: nox.Session) -> None:
     overrides = ["--override", "locks/overrides.txt"]
     alone = ["--no-deps"]
     extras = {"python": overrides, "judge": [], "tools": [], "onnx": alone, "publishers": alone}
+    extras["regression"] = alone
     for name, extra in extras.items():
         files = [f"locks/{name}.in", "-o", f"locks/{name}.txt"]
         run(session, uv(session), "pip", "compile", *common, *extra, *files)
@@ -211,7 +225,7 @@ def environment(session: nox.Session, name: str) -> Path:
         base = [uv(session)]
         if not program.exists():
             run(session, *base, "venv", "-q", "-p", sys.executable, str(home), result=False)
-        if name == "publishers":
+        if name in LAYERED:
             shared = site_packages(session, environment(session, "python"))
             (site_packages(session, program) / "shared.pth").write_text(f"{shared}\n", "utf-8")
         # Compile bytecode now: containers often forbid it later. Without bytecode each import of

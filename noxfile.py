@@ -2,7 +2,7 @@
 
 All sessions share one environment, which uv makes from locks/python.txt: TensorFlow has 2 GB.
 `conformance` has two more, with independent BERTs: one on torch, and a small one that reuses the
-shared environment's TensorFlow.
+shared environment's TensorFlow. `pretrain -- --evaluate` has a small one with scikit-learn.
 """
 
 import atexit
@@ -27,6 +27,8 @@ nox.needs_version = ">=2024.4.15"
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["export", "train", "parity"]
 
+LAYERED = ("publishers", "regression")
+"""Environments over the shared one, whose packages they import too."""
 MAX_PARALLEL_TESTS = 4
 """The most tests that run at once, on any number of cores: each may take 2 GB."""
 USER, ENVIRONMENT = 2, 3
@@ -148,6 +150,16 @@ def finetune(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def pretrain(session: nox.Session) -> None:
+    """Train the default's weights, 2.5 hours in pieces; `-- --evaluate` measures them."""
+    arguments = list(session.posargs)
+    if "--evaluate" in arguments:
+        node_packages(session)
+        arguments += ["--regression-python", str(environment(session, "regression"))]
+    python(session, "-m", "pretrain", *arguments)
+
+
+@nox.session(default=False)
 def faults(session: nox.Session) -> None:
     """Inject faults; parity must find each of them → artifacts/faults.json."""
     node_packages(session)
@@ -179,6 +191,7 @@ def lock(session: nox.Session) -> None:
     overrides = ["--override", "locks/overrides.txt"]
     alone = ["--no-deps"]
     extras = {"python": overrides, "judge": [], "tools": [], "onnx": alone, "publishers": alone}
+    extras["regression"] = alone
     for name, extra in extras.items():
         files = [f"locks/{name}.in", "-o", f"locks/{name}.txt"]
         run(session, uv(session), "pip", "compile", *common, *extra, *files)
@@ -205,7 +218,7 @@ def environment(session: nox.Session, name: str) -> Path:
     """Makes or updates the environment of locks/NAME.txt; returns the path of its Python."""
     home = ROOT / ".nox" / name
     if not is_complete(name, home):
-        shared = environment(session, "python") if name == "publishers" else None
+        shared = environment(session, "python") if name in LAYERED else None
         try:
             make_environment(name, home, Path(uv(session)), session.log, shared)
         except EnvironmentProblem as problem:

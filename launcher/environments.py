@@ -35,6 +35,7 @@ DOWNLOAD_SIZES = {
     "python": "about 600 MB to download, once",
     "judge": "about 3 GB to download, once",
     "publishers": "about 50 MB to download, once",
+    "regression": "about 50 MB to download, once",
 }
 """Of the packages, by the name of their lock file."""
 SUPPORTED_PYTHONS = "3.11, 3.12 or 3.13"

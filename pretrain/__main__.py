@@ -4,28 +4,35 @@ The same command goes on where it stopped: after Ctrl-C, a crash, or the end of 
 weights/ (to copy over the repository's weights/), loss.jsonl, curve.svg, and the checkpoint.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from export.demo import DemoSizes
 from export.trained_weights import write_weights
 from pretrain import curve, model_card
 from pretrain.corpus import Corpus, open_corpus
+from pretrain.evaluation.evaluate import evaluate, format_report
 from pretrain.recipe import FULL, SHORT, Recipe
-from pretrain.training import Piece, train_piece
 from support.atomic import write_file
 from support.command_line import INTERRUPTED, OptionParser, command
 from support.errors import UserError
 from support.printing import say
 from support.quiet_tensorflow import tensorflow
 
+if TYPE_CHECKING:
+    from pretrain.training import Piece
+
 EXAMPLE = """examples:
   python -m pretrain                  2.5 hours on 2 cores; Ctrl-C, and the same command goes on
   python -m pretrain --minutes 30     a piece of it
   python -m pretrain --short          a minute, to see that it runs
+  nox -s pretrain -- --evaluate       measures the weights that are there, an hour; goes on too
 
 exit codes: 0 done, or --minutes are over, 2 a mistake in the input, 3 this machine,
 70 a defect of the program (BERT_BRIDGE_DEBUG=1 shows its stack), 130 interrupted, all saved
@@ -40,7 +47,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse_options(arguments)
     recipe = SHORT if options.short else FULL
     out = options.out or Path("artifacts") / ("pretrain.short" if options.short else "pretrain")
+    if options.evaluate:
+        return run_evaluation(out, options)
     tensorflow()
+    from pretrain.training import train_piece
+
     corpus = open_corpus(out, recipe, DemoSizes(), say)
     minutes = options.minutes
     if minutes is not None:
@@ -61,10 +72,31 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help="few texts and steps, for tests")
     parser.add_argument("--out", type=Path, help="default: artifacts/pretrain, or pretrain.short")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--evaluate", action="store_true", help="measure OUT/weights on dev texts")
+    parser.add_argument("--seeds", type=int, default=3, help="of --evaluate; default: %(default)s")
+    parser.add_argument(
+        "--regression-python",
+        type=Path,
+        default=Path(sys.executable),
+        metavar="PYTHON",
+        help="with scikit-learn, for --evaluate; `nox -s pretrain` gives it",
+    )
     options = parser.parse_args(arguments)
     if options.minutes is not None and not options.minutes > 0:
         raise UserError(f"--minutes: got {options.minutes:g}, expected more than 0")
+    if options.seeds < 1:
+        raise UserError(f"--seeds: got {options.seeds}, expected 1 or more")
     return options
+
+
+def run_evaluation(out: Path, options: argparse.Namespace) -> int:
+    """Measures the weights, prints the table, and returns the exit code."""
+    rows = evaluate(out, out / WEIGHTS, options.seeds, options.regression_python, say)
+    if options.json:
+        print(json.dumps([row.document() for row in rows]))
+    else:
+        print(format_report(rows))
+    return 0
 
 
 def write_results(out: Path, corpus: Corpus, recipe: Recipe, piece: Piece) -> None:

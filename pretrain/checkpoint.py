@@ -4,17 +4,22 @@ One file, replaced as a whole, so that a killed process leaves the one before. T
 masks of the texts follow from the number of the step (see batches.py): there is no other state.
 """
 
+from __future__ import annotations
+
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from pretrain.model import PretrainingModel
 from support.atomic import write_file
 from support.errors import UserError
+
+if TYPE_CHECKING:
+    from pretrain.model import PretrainingModel
 
 FILE = "checkpoint.safetensors"
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pretrain.checkpoint import Progress
-from pretrain.model import FOUND, LOSSES
+from pretrain.recipe import FOUND, LOSSES
 from support.atomic import write_file
 from support.charts import SERIES, SOFT, Chart
 

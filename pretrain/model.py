@@ -19,11 +19,8 @@ from export.demo import MODEL_NAME
 from export.encoder_config import EncoderConfig, albert_tiny
 from pretrain.batches import Batch
 from pretrain.corpus import Corpus
-from pretrain.recipe import Recipe
+from pretrain.recipe import FOUND, LOSSES, Recipe
 
-LOSSES = ("masked", "bag", "pooled")
-FOUND = "found"
-"""The share of the chosen tokens that the encoder finds."""
 WITHOUT_DECAY = ("bias", "gamma", "beta")
 BATCH_SIGNATURE = [
     tf.TensorSpec([None, None], tf.int32, "ids"),
@@ -97,7 +94,7 @@ class PretrainingModel:
                 "bag": _bag_loss(self.bag(first), bag, bag_weights),
                 "pooled": _bag_loss(self.pooled(pooled), bag, bag_weights),
             }
-            total = tf.add_n(list(losses.values()))
+            total = tf.add_n([losses[name] for name in LOSSES])
         gradients = tape.gradient(total, self.trained, unconnected_gradients="zero")
         gradients, _ = tf.clip_by_global_norm(gradients, self.recipe.clip_norm)
         self.optimizer.apply_gradients(zip(gradients, self.trained, strict=True))

@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+LOSSES = ("masked", "bag", "pooled")
+"""The losses of a step; pretrain/model.py says what they are."""
+FOUND = "found"
+"""The share of the chosen tokens that the encoder finds."""
+
 
 @dataclass(frozen=True)
 class Recipe:

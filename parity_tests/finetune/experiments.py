@@ -30,7 +30,10 @@ FIRST_STEPS = 20
 
 @dataclass(frozen=True)
 class FinetuneSetting:
-    """The directory of the model, and what to train on: `texts` texts of `train`."""
+    """The directory of the model, and what to train on: `texts` texts of `train`.
+
+    `seed` decides the head's first weights and the order of the texts.
+    """
 
     root: Path
     train: Path
@@ -38,6 +41,7 @@ class FinetuneSetting:
     texts: int
     epochs: int
     scratch: Path
+    seed: int = 0
 
 
 def run_experiments(setting: FinetuneSetting) -> Iterator[FinetuneRow]:
@@ -48,8 +52,8 @@ def run_experiments(setting: FinetuneSetting) -> Iterator[FinetuneRow]:
         UserError: the model or the texts are missing.
         EnvironmentProblem: this machine lacks something, or a process was killed.
     """
-    yield _run_in_python(setting, FROZEN)
-    updated = _run_in_python(setting, UPDATED)
+    yield run_in_python(setting, FROZEN)
+    updated = run_in_python(setting, UPDATED)
     yield updated
     yield run_node_frozen(setting, "wasm")
     yield FinetuneRow("Node, wasm", UPDATED, NO_GRADIENTS)
@@ -66,7 +70,7 @@ def run_experiments(setting: FinetuneSetting) -> Iterator[FinetuneRow]:
     yield replace(in_node, equal_steps=count_equal_steps(in_node.losses, updated.losses))
 
 
-def _run_in_python(setting: FinetuneSetting, encoder: str) -> FinetuneRow:
+def run_in_python(setting: FinetuneSetting, encoder: str) -> FinetuneRow:
     """Runs an experiment in Python, see run_python.py."""
     done = run_to_end(f"Python, {encoder}", _python_command(setting, encoder), setting)
     return _make_row("Python", encoder, done, setting)
@@ -77,6 +81,7 @@ def _python_command(setting: FinetuneSetting, encoder: str, save: Path | None = 
     models = setting.root / "models"
     options = ["--model", str(models / "albert_tiny")]
     options += ["--tokenizer-model", str(models / "tokenizer"), *_data_options(setting)]
+    options += ["--seed", str(setting.seed)]
     options += ["--trainable"] if encoder == UPDATED else []
     options += ["--save", str(save)] if save else []
     reach = AllowedPaths(setting.scratch, (models, setting.train, setting.dev))

@@ -33,15 +33,23 @@ class Network:
     `labels`, int32[batch]. Both can be saved as signatures of a SavedModel, which Node runs.
     """
 
-    def __init__(self, encoder: Any, trainable: bool, classes: int) -> None:
+    def __init__(self, encoder: Any, trainable: bool, classes: int, seed: int = 0) -> None:
+        """Makes the network.
+
+        Args:
+            encoder: a hub encoder.
+            trainable: whether it is updated.
+            classes: the number of labels.
+            seed: of the head's first weights.
+        """
         inputs = {role: tf_keras.Input([None], dtype=tf.int32, name=role) for role in IDS}
         self.encoder = hub.KerasLayer(encoder, trainable=trainable, name="encoder")
         first = self.encoder(inputs)["sequence_output"][:, 0]
         self.scaling: Any = None if trainable else tf_keras.layers.Normalization(name="scaling")
         vector = first if self.scaling is None else self.scaling(first)
-        hidden = _dense_layer(UNITS, "tanh", 2)(vector)
+        hidden = _dense_layer(UNITS, "tanh", 2 * seed + 2)(vector)
         self.first = tf_keras.Model(inputs, first)
-        self.model = tf_keras.Model(inputs, _dense_layer(classes, "softmax", 3)(hidden))
+        self.model = tf_keras.Model(inputs, _dense_layer(classes, "softmax", 2 * seed + 3)(hidden))
         self.optimizer = tf_keras.optimizers.Adam(LEARNING_RATES[trainable])
         self.optimizer.build(self.model.trainable_variables)
         ids = {role: tf.TensorSpec([None, None], tf.int32, role) for role in IDS}

@@ -30,6 +30,9 @@ from support.errors import CheckFailed
 SCALING_BATCHES = 32
 """Batches of training texts to whose vectors the scaling is fitted."""
 
+MOST_EPOCHS = 1000
+"""Two seeds share no order of the texts in as many epochs."""
+
 
 @command()
 def main(arguments: list[str] | None = None) -> int:
@@ -38,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ("model", "tokenizer-model", "train", "dev"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--epochs", type=int, required=True)
+    parser.add_argument("--seed", type=int, default=0, help="of the head and the order of texts")
     parser.add_argument("--trainable", action="store_true", help="update the encoder too")
     parser.add_argument("--save", type=Path, help="write saved_model and texts.safetensors here")
     options = parser.parse_args(arguments)
@@ -52,10 +56,12 @@ def _run_experiment(options: argparse.Namespace) -> dict[str, Any]:
     source = SourceModel(encoder, tokenizer)
     labels = sorted(set(texts.read_labelled_texts(options.train)[1]))
     train, dev = (texts.encode_texts(source, file, labels) for file in (options.train, options.dev))
-    order = np.stack([texts.make_batches(train.lengths, epoch) for epoch in range(options.epochs)])
+    first = options.seed * MOST_EPOCHS
+    epochs = range(first, first + options.epochs)
+    order = np.stack([texts.make_batches(train.lengths, epoch) for epoch in epochs])
     dev_order = texts.make_batches(dev.lengths, 0)
 
-    network = Network(encoder, options.trainable, len(labels))
+    network = Network(encoder, options.trainable, len(labels), options.seed)
     network.scale([train.batch(rows)[0] for rows in order[0][:SCALING_BATCHES]])
     if options.save:
         network.save(options.save / "saved_model")

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from export.tokenizer.vocab import SPECIAL_TOKENS, parse_vocab
-from pretrain import training
 from pretrain.corpus import Corpus
 from pretrain.recipe import Recipe
 from support.printing import say
@@ -53,5 +52,7 @@ def toy_corpus() -> Corpus:
 
 
 if __name__ == "__main__":
+    from pretrain import training
+
     training.SAVE_EVERY_S = 0.0
     training.train_piece(Path(sys.argv[1]), toy_corpus(), RECIPE, None, say)

@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from export.demo import DemoSizes
 from export.trained_weights import FILE as WEIGHTS_FILE
 from pretrain import __main__ as command
-from pretrain import checkpoint, curve, model_card
+from pretrain import checkpoint, corpus, curve, model_card
 from pretrain.batches import BatchStream
 from pretrain.curve import Point
 from pretrain.model import PretrainingModel, learning_rate
+from pretrain.recipe import SHORT
 from pretrain.training import Piece, train_piece
 from support import ROOT
 from support.errors import UserError
@@ -107,13 +109,13 @@ def test_minutes_end_a_piece(tmp_path: Path):
 @pytest.mark.parametrize("changed", ["recipe", "corpus"])
 def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path, changed: str):
     train_piece(tmp_path, toy_corpus(), RECIPE, 0.0, say)
-    corpus, recipe = toy_corpus(), RECIPE
+    toy, recipe = toy_corpus(), RECIPE
     if changed == "recipe":
         recipe = replace(recipe, learning_rate=2e-3)
     else:
-        corpus = replace(corpus, ids=corpus.ids[::-1].copy())
+        toy = replace(toy, ids=toy.ids[::-1].copy())
     with pytest.raises(UserError, match="begin anew, or give another --out"):
-        train_piece(tmp_path, corpus, recipe, None, say)
+        train_piece(tmp_path, toy, recipe, None, say)
 
 
 def test_a_torn_line_of_the_curve_is_dropped(tmp_path: Path):
@@ -127,14 +129,14 @@ def test_a_torn_line_of_the_curve_is_dropped(tmp_path: Path):
 
 def test_the_losses_are_their_formulas():
     """The first step's losses, computed from the outputs of the untouched model by NumPy."""
-    corpus = toy_corpus()
-    batch = BatchStream(corpus, RECIPE).batch(0)
-    model = PretrainingModel.of(corpus, RECIPE)
+    toy = toy_corpus()
+    batch = BatchStream(toy, RECIPE).batch(0)
+    model = PretrainingModel.of(toy, RECIPE)
     inputs = {"input_ids": batch.ids, "attention_mask": batch.mask}
     outputs = model.encoder(inputs | {"token_type_ids": 0 * batch.ids})
     sequence, pooled = (outputs[name].numpy() for name in ("sequence_output", "pooled_output"))
     logits = model.mlm(sequence, model.encoder.embeddings.word_embeddings).numpy()
-    flat = log_softmax(logits.reshape(-1, len(corpus.vocab.tokens)))
+    flat = log_softmax(logits.reshape(-1, len(toy.vocab.tokens)))
     masked = -flat[batch.positions, batch.targets].mean()
     expected = {"masked": masked}
     for name, head, vectors in (
@@ -160,9 +162,9 @@ def log_softmax(scores: np.ndarray) -> np.ndarray:
 def test_the_pooled_loss_changes_the_pooler_only():
     # One limit for all gradients would couple them.
     recipe = replace(RECIPE, clip_norm=1e9)
-    corpus = toy_corpus()
-    batch = BatchStream(corpus, recipe).batch(0)
-    models = [PretrainingModel.of(corpus, recipe) for _ in range(2)]
+    toy = toy_corpus()
+    batch = BatchStream(toy, recipe).batch(0)
+    models = [PretrainingModel.of(toy, recipe) for _ in range(2)]
     models[1].pooled.kernel.assign(models[1].pooled.kernel * 2.0)
     for model in models:
         model.step(0, batch)
@@ -204,6 +206,19 @@ def test_the_card_says_what_was_done(whole: Piece):
 def test_the_chart_has_every_loss(whole: Piece):
     chart = curve.draw_curve(whole.points)
     assert all(f'class="{name}"' in chart for name in ("masked", "bag", "pooled", "found"))
+
+
+def test_the_corpus_of_the_short_form(tmp_path: Path):
+    made = corpus.open_corpus(tmp_path, SHORT, DemoSizes(), print)
+    assert [source["texts"] for source in made.sources] == [300, 300]
+    assert made.lengths.max() <= SHORT.max_positions - 2
+    assert not [
+        t for t in made.vocab.tokens if t.startswith("##") and "\u4e00" <= t[2:] <= "\u9fff"
+    ]
+    assert len(made.bag_words) == SHORT.bag_words
+    again = corpus.open_corpus(tmp_path, SHORT, DemoSizes(), pytest.fail)
+    assert again.sha256 == made.sha256
+    assert again.bag_words == made.bag_words
 
 
 def test_the_short_form_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

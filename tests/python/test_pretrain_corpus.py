@@ -10,7 +10,6 @@ from pretrain import corpus, sources
 from pretrain.batches import BatchStream, batch_ends
 from pretrain.masking import Masking
 from pretrain.near_duplicates import without_near_duplicates
-from pretrain.recipe import SHORT
 from pretrain.segmentation import words_of_tokens
 from tests.python.pretrain_toy import FIRST, LAST, RECIPE, toy_corpus
 
@@ -20,6 +19,7 @@ DEV = [
     "不错",
 ]
 UNK = "[UNK]"
+pytestmark = pytest.mark.quick
 
 
 @pytest.mark.parametrize(
@@ -176,16 +176,3 @@ def test_batches_are_limited_in_positions():
     lengths = np.array([3, 3, 5, 8, 8, 30])
     ends = batch_ends(lengths, 20)
     assert ends == [3, 5, 6]
-
-
-def test_the_corpus_of_the_short_form(tmp_path):
-    made = corpus.open_corpus(tmp_path, SHORT, DemoSizes(), print)
-    assert [source["texts"] for source in made.sources] == [300, 300]
-    assert made.lengths.max() <= SHORT.max_positions - 2
-    assert not [
-        t for t in made.vocab.tokens if t.startswith("##") and "\u4e00" <= t[2:] <= "\u9fff"
-    ]
-    assert len(made.bag_words) == SHORT.bag_words
-    again = corpus.open_corpus(tmp_path, SHORT, DemoSizes(), pytest.fail)
-    assert again.sha256 == made.sha256
-    assert again.bag_words == made.bag_words

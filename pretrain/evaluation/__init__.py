@@ -1,0 +1,1 @@
+"""Measures what the trained weights are worth on the reviews, beside what needs no encoder."""

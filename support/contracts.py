@@ -118,6 +118,9 @@ def check_classifier(entry: Any, where: str, advice: str) -> None:
         UserError: it does not fit; see `_validate_document`.
     """
     _validate_document("bundle", entry, where, advice, part="classifier")
+    problem = _problem_of_labels(entry["labels"])
+    if problem:
+        raise UserError(f"{where}: at /labels: {problem}; {advice}")
 
 
 def check_repository(entry: Any, where: str, advice: str) -> None:
@@ -199,6 +202,9 @@ def _contradiction_in_bundle(contract: dict[str, Any]) -> str:
 
 def _contradiction_in_scores(classifier: dict[str, Any], outputs: list[dict[str, Any]]) -> str:
     """Returns what the output with the scores lacks, or ""; as bundle.js in Node does."""
+    problem = _problem_of_labels(classifier["labels"])
+    if problem:
+        return f"the classifier {problem}"
     name, count = classifier["output"], len(classifier["labels"])
     shape = next((spec["shape"] for spec in outputs if spec["name"] == name), None)
     if shape is None:
@@ -208,6 +214,16 @@ def _contradiction_in_scores(classifier: dict[str, Any], outputs: list[dict[str,
     if len(shape) != rank or shape[-1] != count:
         expected = f"rank {rank} and {count} scores"
         return f"the classifier's output has the shape {shape}, expected {expected}"
+    return ""
+
+
+def _problem_of_labels(labels: list[str]) -> str:
+    """Returns that a label is there twice, or ""; the schema does not ask for it, see bundle.js."""
+    seen: set[str] = set()
+    for label in labels:
+        if label in seen:
+            return f"has the label {printable(repr(label), MAX_PROBLEM_CHARACTERS)} twice"
+        seen.add(label)
     return ""
 
 

@@ -2,14 +2,14 @@
  * Checks the golden cases of a bundle before training encodes the first text. Without this check a
  * backend with wrong vectors would train a classifier without an error.
  */
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 
 import { readGoldenCases, verifyVectors } from '../bundle/golden_cases.js';
 import { createTextSource } from '../data/dataset.js';
 import { CheckFailed } from '../support/errors.js';
-import { writeFileAtomically } from '../support/files.js';
+import { makeDirectory, writeFileAtomically } from '../support/files.js';
 import { sha256 } from '../support/sha256.js';
 
 const FOLDER = 'verified';
@@ -35,7 +35,7 @@ export async function checkGoldenCasesOnce(cache, bundle, backend, { tokenizer, 
     );
   }
   say(`golden cases hold on backend ${backend.name} (max |Δ| ${maxAbs?.toPrecision(2)})`);
-  mkdirSync(join(cache, FOLDER), { recursive: true });
+  makeDirectory(join(cache, FOLDER));
   writeFileAtomically(file, [Buffer.from(`${JSON.stringify({ bundle: bundle.hash, backend, maxAbs })}\n`)]);
 }
 

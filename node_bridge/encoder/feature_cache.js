@@ -2,13 +2,13 @@
  * A cache of vectors on disk. Only texts that it lacks go through the encoder, and each batch of texts
  * is on disk before the next one begins.
  */
-import { closeSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 
 import { KEY_WORDS, KeyTable, computeTextKey } from '../data/text_keys.js';
 import { catchUserError, EnvironmentProblem, UserError } from '../support/errors.js';
-import { isAbandoned, readAll, readInput, writeFileAtomically } from '../support/files.js';
+import { isAbandoned, makeDirectory, readAll, readInput, writeFileAtomically } from '../support/files.js';
 import { IntList } from '../support/int_list.js';
 import { encodeSafetensors, NUMBER_BYTES, readSafetensorsHeader } from '../support/safetensors.js';
 import { sha256 } from '../support/sha256.js';
@@ -135,7 +135,7 @@ export class FeatureStore {
    * @param {(path: string) => void} onDamage receives the path of each shard that was removed
    */
   static open(dir, hidden, onDamage) {
-    mkdirSync(dir, { recursive: true });
+    makeDirectory(dir);
     const store = new FeatureStore(dir, hidden);
     for (const name of readdirSync(dir).sort()) {
       const path = join(dir, name);

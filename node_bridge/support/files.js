@@ -9,6 +9,7 @@ import {
   fstatSync,
   fsyncSync,
   ftruncateSync,
+  mkdirSync,
   openSync,
   readSync,
   renameSync,
@@ -99,6 +100,30 @@ export function shortenPath(path) {
 }
 
 // Writing: a file appears whole or not at all.
+
+/**
+ * Makes a directory and those above it that are missing. Node's own `recursive` never ends where the system says
+ * that there is no such place, as in /proc: Node 20 tries again and again.
+ *
+ * @param {string} path of a directory that may be there already
+ * @throws {NodeJS.ErrnoException} one of them cannot be made
+ */
+export function makeDirectory(path) {
+  const directory = resolve(path);
+  if (isDirectory(directory)) return;
+  if (dirname(directory) !== directory) makeDirectory(dirname(directory));
+  try {
+    mkdirSync(directory);
+  } catch (error) {
+    // Another process may have made it in the meantime.
+    if (!isDirectory(directory)) throw error;
+  }
+}
+
+/** @param {string} path */
+function isDirectory(path) {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
 
 /** The name under which this process writes a file until it is finished. @param {string} path */
 export function partialPath(path) {
@@ -219,7 +244,7 @@ export function writeFileAtomically(path, chunks) {
  */
 export function assertFilePath(path, example) {
   const parent = dirname(resolve(path));
-  if (!statSync(parent, { throwIfNoEntry: false })?.isDirectory()) {
+  if (!isDirectory(parent)) {
     throw new UserError(`the directory ${parent} of ${path} is not there; make it first, or give another place`);
   }
   const stats = statSync(path, { throwIfNoEntry: false });

@@ -6,21 +6,11 @@
  * `--out`, but the old directory is beside it under a name that the next run knows. Everything
  * happens in one turn of the event loop, so a handled signal never comes in the middle.
  */
-import {
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, lstatSync, readdirSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 
 import { catchUserError, UserError } from './errors.js';
-import { isRunning } from './files.js';
+import { isRunning, makeDirectory } from './files.js';
 
 /** After this time an unfinished directory is abandoned, whichever machine created it. */
 const ABANDONED_MS = 24 * 3600 * 1000;
@@ -88,7 +78,7 @@ function resolveDirectory(dir) {
 function createPartialDirectory(directory) {
   const partial = siblingPath(directory, 'partial');
   rmSync(partial, { recursive: true, force: true });
-  mkdirSync(partial, { recursive: true });
+  makeDirectory(partial);
   return partial;
 }
 

@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 
 import { UserError } from '../../node_bridge/support/errors.js';
+import { makeDirectory } from '../../node_bridge/support/files.js';
 import { assertWritable, writeDirectory } from '../../node_bridge/support/output_directory.js';
 
 const DIR = mkdtempSync(join(tmpdir(), 'directory-'));
@@ -153,4 +154,19 @@ test('an old directory beside a new one is removed, but not that of a running pr
     readdirSync(DIR).filter((name) => name.startsWith('.twice')),
     [`.twice.${process.ppid}.old`],
   );
+});
+
+test('directories are made with those above them; what cannot be made ends with an error', () => {
+  const deep = join(DIR, 'above', 'b', 'c');
+  makeDirectory(deep);
+  makeDirectory(deep);
+  assert.deepEqual(readdirSync(join(DIR, 'above', 'b')), ['c']);
+  symlinkSync(join(DIR, 'above'), join(DIR, 'link-to-a'), 'junction');
+  makeDirectory(join(DIR, 'link-to-a', 'd'));
+  assert.deepEqual(readdirSync(join(DIR, 'above')).sort(), ['b', 'd']);
+  writeFileSync(join(DIR, 'plain'), '');
+  assert.throws(() => makeDirectory(join(DIR, 'plain', 'x', 'y')), { code: /^(EEXIST|ENOTDIR|ENOENT)$/ });
+  assert.throws(() => makeDirectory(join(DIR, 'plain')), { code: 'EEXIST' });
+  // With `recursive` this never ended.
+  if (existsSync('/proc/self')) assert.throws(() => makeDirectory('/proc/nowhere/x'), { code: 'ENOENT' });
 });

@@ -378,7 +378,7 @@ def test_the_file_of_the_task_is_read(tmp_path: Path):
         (WHOLE | {"thresh": 1}, "at /: .*'thresh' was unexpected"),
         (WHOLE | {"task": "guess"}, "at /: .*'guess'"),
         (WHOLE | {"labels": "ab"}, "at /labels: 'ab' is not of type 'array'"),
-        (WHOLE | {"labels": ["a", "a"]}, "at /labels: .*non-unique"),
+        (WHOLE | {"labels": ["a", "a"]}, "at /labels: has the label 'a' twice"),
         (WHOLE | {"labels": ["a", 1]}, "at /labels/1: 1 is not of type 'string'"),
         (WHOLE | {"labels": []}, "at /labels: "),
         (WHOLE | {"threshold": 2}, "at /threshold: 2 is greater than the maximum of 1"),

@@ -3,13 +3,13 @@
  * may enter. The copy has the same bytes that were hashed and vetted. TensorFlow reads files itself,
  * and a file in the bundle could be swapped between the check and the reading.
  */
-import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 import { CHUNK_BYTES } from '../../support/checked_file.js';
 import { EnvironmentProblem, UserError } from '../../support/errors.js';
-import { writeAll } from '../../support/files.js';
+import { makeDirectory, writeAll } from '../../support/files.js';
 import { GRAPH_FILE } from './messages.js';
 import { digestOf, vet } from './vetting.js';
 
@@ -40,7 +40,7 @@ export function copySavedModel(bundle) {
   try {
     for (const name of Object.keys(files)) {
       const path = join(directory, name);
-      withCopyErrors(path, () => mkdirSync(dirname(path), { recursive: true }));
+      withCopyErrors(path, () => makeDirectory(dirname(path)));
       if (name === GRAPH_FILE) writeChunks(path, [graph]);
       else writeChunks(path, readChunks(bundle, `${FOLDER}/${name}`));
     }

@@ -1,13 +1,13 @@
 /**
  * Trains a head on labelled texts whose vectors are in a store. Does not depend on the command line.
  */
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { listLabels } from '../../data/dataset.js';
 import { toNamedText } from '../../data/text.js';
 import { UserError } from '../../support/errors.js';
-import { readInput } from '../../support/files.js';
+import { makeDirectory, readInput } from '../../support/files.js';
 import { isObject, parseJson } from '../../support/json.js';
 import { asBytes, readSafetensors, writeSafetensors } from '../../support/safetensors.js';
 import { sha256 } from '../../support/sha256.js';
@@ -198,7 +198,7 @@ export class TrainingCheckpoint {
 
   /** @param {Checkpoint} checkpoint */
   write({ state, best, history }) {
-    mkdirSync(this.dir, { recursive: true });
+    makeDirectory(this.dir);
     const { weights, moments, epoch, steps } = state;
     const groups = { best: best.weights, moments, weights };
     const tensors = Object.fromEntries(

@@ -43,6 +43,9 @@ LONG = {
     "--classifier ./my_classifier --out ./my_report": "a minute; see test_parity_command.py",
     "nox -s parity -- --tokenizer-proof full": "five minutes",
     "nox -s finetune": "a quarter of an hour; test_finetune.py runs a smaller one",
+    "nox -s pretrain": "2.5 hours; test_pretrain.py runs the short form",
+    "nox -s pretrain -- --minutes 30": "half an hour of the same",
+    "nox -s pretrain -- --evaluate": "an hour; test_pretrain_evaluation.py has its parts",
     "nox -s native": "needs a compiler; the workflow runs it",
     "nox -s conformance": "half an hour; test_conformance.py runs rows of it",
     "nox -s faults": "half an hour and more; test_fault_injection.py runs a part",
@@ -63,6 +66,7 @@ ROOMS = {
     "faults": "fault_injection",
     "attack": "tests.hostile",
     "bench": "bench",
+    "pretrain": "pretrain",
     "native": "native",
 }
 PLAIN_SESSIONS = ("tests", "quick", "lint")

@@ -7,8 +7,16 @@ import pytest
 
 from tests.python.conftest import ROOT
 
-ROOMS = ("bench", "export", "fault_injection", "native", "numerics", "parity_tests", "pretrain")
-ROOMS += ("support",)
+ROOMS = (
+    "bench",
+    "export",
+    "fault_injection",
+    "native",
+    "numerics",
+    "parity_tests",
+    "pretrain",
+    "support",
+)
 MODULES = [
     path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
     for room in ROOMS

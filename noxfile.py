@@ -190,8 +190,8 @@ def lock(session: nox.Session) -> None:
     common += ["--python-version", "3.11", "--upgrade", "--quiet"]
     overrides = ["--override", "locks/overrides.txt"]
     alone = ["--no-deps"]
-    extras = {"python": overrides, "judge": [], "tools": [], "onnx": alone, "publishers": alone}
-    extras["regression"] = alone
+    extras = {"python": overrides, "judge": [], "tools": []}
+    extras |= {"onnx": alone, "publishers": alone, "regression": alone}
     for name, extra in extras.items():
         files = [f"locks/{name}.in", "-o", f"locks/{name}.txt"]
         run(session, uv(session), "pip", "compile", *common, *extra, *files)

@@ -1,7 +1,8 @@
 """Trains the default's encoder on Chinese text, without labels, and writes weights and their card.
 
 The same command goes on where it stopped: after Ctrl-C, a crash, or the end of --minutes. OUT gets
-weights/ (to copy over the repository's weights/), loss.jsonl, curve.svg, and the checkpoint.
+weights/ (to copy over the repository's weights/: the weights, their vocab, the model card and the
+loss curve), loss.jsonl, the corpus and the checkpoint.
 """
 
 from __future__ import annotations

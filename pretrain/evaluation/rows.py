@@ -39,9 +39,6 @@ class EvaluationRow:
 
         Both kinds of chance are independent, so the squares of their half widths add up: Student's
         for the seeds, the binomial one for the texts.
-
-        >>> EvaluationRow("none", "majority", [0.5], 1000).interval
-        (0.469010..., 0.530989...)
         """
         seeds = 0.0
         if (count := len(self.accuracies)) > 1:

@@ -55,7 +55,8 @@ function assertMistake({ status, stdout, stderr }, message) {
 test('train.js reports what it did, and new processes predict the same', () => {
   const trained = command('train.js', [...options, '--out', classifier, '--json']);
   assert.equal(trained.status, 0, trained.stderr);
-  assert.match(trained.stderr, /UNTRAINED WEIGHTS/);
+  const { trained: hasTrainedWeights } = JSON.parse(readFileSync(join(bundle, 'bundle.json'), 'utf8'));
+  assert.match(trained.stderr, hasTrainedWeights ? /\(trained weights\)/ : /UNTRAINED WEIGHTS/);
   const summary = JSON.parse(trained.stdout);
   assert.equal(summary.history.length, 2);
   assert.equal(summary.history[0].tensors, summary.history[1].tensors);

@@ -15,6 +15,7 @@ ROOMS = (
     "native",
     "numerics",
     "parity_tests",
+    "pretrain",
     "support",
 )
 MODULES = [

@@ -46,6 +46,20 @@ def test_a_log_has_a_line_every_ten_seconds_and_one_at_the_end(clock, capsys):
     ]
 
 
+def test_a_line_ends_with_the_newest_detail(clock):
+    lines: list[str] = []
+    with Progress(
+        "pretrain", 9000, unit="steps", done=40, line_every=60, say=lines.append
+    ) as counted:
+        for detail in ("loss 8.1", "", "loss 7.9"):
+            clock.now += 59
+            counted.add(detail=detail)
+    assert lines == [
+        "pretrain: 42 of 9000 steps, loss 8.1",
+        "pretrain: 43 of 9000 steps, loss 7.9 in 177 s",
+    ]
+
+
 def test_a_short_step_prints_nothing(clock, capsys):
     with Progress("faults", 3) as counted:
         counted.add(3)

@@ -52,6 +52,9 @@ LONG = {
     "nox -s export -- build ./rbt3 --out ./my_model": "what ModelScope's program downloaded; "
     "test_checkpoint_layouts.py reads such a directory",
     "nox -s finetune": "a quarter of an hour; test_finetune.py runs a smaller one",
+    "nox -s pretrain": "2.5 hours; test_pretrain.py runs the short form",
+    "nox -s pretrain -- --minutes 30": "half an hour of the same",
+    "nox -s pretrain -- --evaluate": "an hour; test_pretrain_evaluation.py has its parts",
     "nox -s native": "needs a compiler; the workflow runs it",
     "nox -s conformance": "an hour; test_conformance.py runs rows of it",
     "nox -s faults": "half an hour and more; test_fault_injection.py runs a part",
@@ -72,6 +75,7 @@ ROOMS = {
     "faults": "fault_injection",
     "attack": "tests.hostile",
     "bench": "bench",
+    "pretrain": "pretrain",
     "native": "native",
 }
 PLAIN_SESSIONS = ("tests", "quick", "lint")

@@ -20,7 +20,6 @@ from export.classifier_task import LOGITS, make_classifier, write_task
 from export.model import ExportRequest, export_model
 from export.output_directory import atomic_directory
 from export.tokenizer import TokenizerSpec, Vocab, read_vocab, save_tokenizer_model
-from export.tokenizer.tables import CharacterTables, serialise
 from export.tokenizer_choice import TokenizerChoice
 from fault_injection.sources import SOURCES, ClassifierSpec, SourceSpec
 from support.atomic import write_file
@@ -33,14 +32,14 @@ SPECS = {
     "bert": TokenizerSpec("bert"),
     "fast": TokenizerSpec("tf-text-fast"),
 }
-ReadTables = Callable[[TokenizerSpec, Vocab, Path | None], CharacterTables]
+ReadTables = Callable[[TokenizerSpec, Vocab, Path | None], bytes]
 
 
 def main(out: Path, vocab: Path, names: list[str]) -> None:
     """Builds the named parts, and prints a line for each."""
     tensorflow()
     known = {source.name: source for source in SOURCES}
-    _cache_tables(export.tokenizer.read_tables)
+    cache_tables(export.tokenizer.serialised_tables)
     for name in names:
         kind, _, rest = name.partition(":")
         if kind == "tokenizer":
@@ -50,23 +49,23 @@ def main(out: Path, vocab: Path, names: list[str]) -> None:
         elif kind == "tables":
             write_tables(rest, vocab, out / "tables" / f"{rest}.bin")
         else:
-            _build_source(known[name], vocab, out)
+            build_source(known[name], vocab, out)
         say(f"made {name}")
 
 
-def _cache_tables(read: ReadTables) -> None:
+def cache_tables(read: ReadTables) -> None:
     """Makes this process read each tokenizer's tables once, since that takes seconds."""
-    known: dict[TokenizerSpec, CharacterTables] = {}
+    known: dict[TokenizerSpec, bytes] = {}
 
-    def cached(spec: TokenizerSpec, vocab: Vocab, python: Path | None = None) -> CharacterTables:
+    def cached(spec: TokenizerSpec, vocab: Vocab, python: Path | None = None) -> bytes:
         if spec not in known:
             known[spec] = read(spec, vocab, python)
         return known[spec]
 
-    export.tokenizer.read_tables = cached
+    export.tokenizer.serialised_tables = cached
 
 
-def _build_source(source: SourceSpec, vocab: Path, out: Path) -> None:
+def build_source(source: SourceSpec, vocab: Path, out: Path) -> None:
     """Builds one SavedModel and its bundles."""
     from export.architectures import encoder
 
@@ -145,7 +144,7 @@ def _set_outlier(model: Any, value: float) -> None:
 def write_tables(name: str, vocab: Path, file: Path) -> None:
     """Writes a tokenizer's tables."""
     read = read_vocab(vocab, lambda line: None)
-    write_file(file, serialise(export.tokenizer.read_tables(SPECS[name], read)))
+    write_file(file, export.tokenizer.serialised_tables(SPECS[name], read))
 
 
 if __name__ == "__main__":

@@ -100,20 +100,23 @@ def build_missing(out: Path, vocab: Path, names: list[str], say: Say) -> None:
     run_command([sys.executable, "-m", "fault_injection.build", str(out), str(vocab), *names], say)
 
 
-def train_head(made: CleanMaterial, name: str, data: Path, say: Say) -> None:
-    """Trains a head on a few hundred texts, with golden predictions.
+def train_head(
+    made: CleanMaterial, name: str, data: Path, say: Say, texts: int = TRAINING_TEXTS
+) -> None:
+    """Trains a head, with golden predictions.
 
     Args:
         made: the clean models and bundles.
         name: of the source.
         data: the file of the texts.
         say: prints progress.
+        texts: how many to train on.
     """
     out = made.head(name)
     if out.exists():
         return
     with data.open(encoding="utf-8", newline="\n") as stream:
-        lines = list(islice(stream, TRAINING_TEXTS))
+        lines = list(islice(stream, texts))
     few = made.root / f"{name}.jsonl"
     few.write_text("".join(lines), encoding="utf-8", newline="\n")
     bundle = next(c.path for c in made.cleans() if c.name == f"{name}.float32")

@@ -8,6 +8,7 @@ differences of other runtimes are not included.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -185,12 +186,21 @@ def measure_source(clean: CleanBundle) -> list[SmallestChange]:
     answers = ChangeableGraph(clean.material.model(source), clean.path)
     rows = []
     for what, put in _possible_changes(answers, source.heads, source.hidden).items():
-        both = [
-            find_smallest_change(lambda change, put=put, i=i: answers.over(put(change))[i])  # type: ignore[misc]
-            for i in (0, 1)
-        ]
-        rows.append(SmallestChange(source.name, what, *both))
+        rows.append(SmallestChange(source.name, what, *_find_both(answers, put)))
     return rows
+
+
+def _find_both(
+    answers: ChangeableGraph, put: Callable[[float], Any]
+) -> tuple[float | None, float | None]:
+    """Finds the smallest change for the fixed budget, and for the derived one."""
+
+    @cache  # both searches begin with the same changes
+    def over(change: float) -> tuple[bool, bool]:
+        return answers.over(put(change))
+
+    fixed = find_smallest_change(lambda change: over(change)[0])
+    return fixed, find_smallest_change(lambda change: over(change)[1])
 
 
 def measure_sources(material: CleanMaterial, names: set[str] | None = None) -> list[SmallestChange]:

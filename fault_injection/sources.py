@@ -102,16 +102,32 @@ SOURCES = (
     SourceSpec(
         "outlier", "bert", 32, 2, 2, "gelu_tanh", 14, 32, dtypes=WEIGHT_DTYPES[:2], outlier=70000.0
     ),
-    # Like many trained models: rows without a token, up to a multiple of 64.
+    # Fine-tuned models, which decide by themselves. Like many, some have rows without a token.
     SourceSpec(
-        "padded", "bert", 32, 2, 2, "gelu_tanh", 15, 32, dtypes=WEIGHT_DTYPES[:1], padded_to=64
+        "moods",
+        "bert",
+        32,
+        2,
+        2,
+        "gelu_erf",
+        16,
+        32,
+        dtypes=WEIGHT_DTYPES[:2],
+        padded_to=64,
+        classifier=MOODS,
     ),
-    # Fine-tuned models, which decide by themselves.
     SourceSpec(
-        "moods", "bert", 32, 2, 2, "gelu_erf", 16, 32, dtypes=WEIGHT_DTYPES[:2], classifier=MOODS
-    ),
-    SourceSpec(
-        "moods_b", "bert", 32, 2, 2, "gelu_erf", 17, 32, dtypes=WEIGHT_DTYPES[:1], classifier=MOODS
+        "moods_b",
+        "bert",
+        32,
+        2,
+        2,
+        "gelu_erf",
+        17,
+        32,
+        dtypes=WEIGHT_DTYPES[:1],
+        padded_to=64,
+        classifier=MOODS,
     ),
     SourceSpec(
         "topics",

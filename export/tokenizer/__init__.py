@@ -4,7 +4,7 @@ from pathlib import Path
 
 from export.bundle import TokenizerContract
 from export.tokenizer.huggingface_files import write_tokenizer_json
-from export.tokenizer.probe import read_tables as read_tables
+from export.tokenizer.probe import read_tables
 from export.tokenizer.reference import Reference, library_versions, make_reference
 from export.tokenizer.spec import ALGORITHMS, TokenizerSpec
 from export.tokenizer.tables import serialise
@@ -21,6 +21,7 @@ __all__ = [
     "read_vocab",
     "make_reference",
     "save_tokenizer_model",
+    "serialised_tables",
     "write_tokenizer",
 ]
 
@@ -48,7 +49,7 @@ def write_tokenizer(
         EnvironmentProblem: see `make_reference`.
     """
     (directory / VOCAB_FILE).write_bytes(vocab.raw)
-    (directory / TABLES_FILE).write_bytes(serialise(read_tables(spec, vocab, python)))
+    (directory / TABLES_FILE).write_bytes(serialised_tables(spec, vocab, python))
     if spec.algorithm == "bert":
         write_tokenizer_json(directory / "tokenizer.json", spec, vocab)
     return TokenizerContract(
@@ -61,6 +62,11 @@ def write_tokenizer(
         else adds_special_tokens,
         embedding_rows=embedding_rows,
     )
+
+
+def serialised_tables(spec: TokenizerSpec, vocab: Vocab, python: Path | None = None) -> bytes:
+    """Reads a tokenizer's tables, as `tokenizer_tables.bin` has them. Raises as `read_tables`."""
+    return serialise(read_tables(spec, vocab, python))
 
 
 def save_tokenizer_model(vocab: Vocab, out: Path, lower_case: bool) -> None:

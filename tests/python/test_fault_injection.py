@@ -4,45 +4,44 @@ The tests inspect the files by their own means. Only a few faults are judged her
 judges all.
 """
 
-import ast
 import hashlib
 import json
 import shutil
 import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
-from fault_injection import score, sensitivity
+from fault_injection import sensitivity
 from fault_injection.copies import SealedCopy
 from fault_injection.evaluator import Evaluator
-from fault_injection.kinds import runner
-from fault_injection.material import build_missing, train_head
-from fault_injection.registry import TARGETS, Kind, Task, every_kind, plan_tasks
-from fault_injection.run import VerdictRecord
-from fault_injection.sources import SOURCES, CleanBundle, CleanMaterial
+from fault_injection.registry import Kind, Task, every_kind, plan_tasks
+from fault_injection.sources import CleanBundle, CleanMaterial
 from fault_injection.target import Target
 from support.contracts import CONTRACT, DESCRIPTION
+from support.node import find_node
 from support.tokenizer_tables import FOLDED, LETTER, UNICODE, tables_from_bytes, tables_to_bytes
 from tests.python.conftest import ROOT, Embedded
+from tests.python.fault_material import make_some_material
 
 KINDS = every_kind()
-BUILT = ("bert_tanh", "bert_tanh_b", "bert_large", "bert_relu", "outlier", "padded")
-PARTS = ["tokenizer:lower", "tokenizer:cased"]
-PARTS += [f"tables:{name}" for name in ("bert", "fast", "lower", "cased")]
 
 
 @pytest.fixture(scope="session")
-def material(embedded: Embedded, tmp_path_factory: pytest.TempPathFactory) -> CleanMaterial:
-    """Makes a small part of the clean models and bundles."""
-    made = CleanMaterial(tmp_path_factory.mktemp("material"))
-    build_missing(made.root, embedded.vocab, [*PARTS, *BUILT], lambda line: None)
-    for name in BUILT[:2]:
-        train_head(made, name, embedded.data / "train.jsonl", lambda line: None)
-    return made
+def material(
+    embedded: Embedded, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[CleanMaterial]:
+    """Some clean models and bundles; no test may change them."""
+    made = make_some_material(embedded, tmp_path_factory.mktemp("material"))
+    before = contents(made.root)
+    yield made
+    after = contents(made.root)
+    assert {name: after[name] for name in before} == before, "the clean material was changed"
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +61,12 @@ def contents(place: Path) -> dict[str, bytes]:
     return {path.relative_to(place).as_posix(): path.read_bytes() for path in files}
 
 
+def stamps(place: Path) -> dict[Path, tuple[int, int]]:
+    """Returns when each file of a directory was changed last, and its size."""
+    found = {path: path.stat() for path in place.rglob("*") if path.is_file()}
+    return {path: (stat.st_mtime_ns, stat.st_size) for path, stat in found.items()}
+
+
 def weight(bundle: Path, name: str) -> np.ndarray:
     """Reads a float32 weight by its offset in the manifest."""
     [group] = json.loads((bundle / "model.json").read_text())["weightsManifest"]
@@ -75,26 +80,7 @@ def weight(bundle: Path, name: str) -> np.ndarray:
     raise AssertionError(name)
 
 
-def test_there_are_enough_kinds_and_faults() -> None:
-    assert len(KINDS) >= 20
-    assert sum(kind.times for kind in KINDS.values()) >= 200
-    assert {kind.target for kind in KINDS.values()} == set(TARGETS)
-    assert all(kind.about for kind in KINDS.values())
-    assert sum(len(source.dtypes) for source in SOURCES) >= 50
-
-
-def test_only_the_evaluator_imports_the_judge() -> None:
-    importing = set()
-    for file in (ROOT / "fault_injection").rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            if any(name.split(".")[0] == "parity_tests" for name in names):
-                importing.add(file.name)
-    assert importing == {"evaluator.py"}
-
-
-@pytest.mark.parametrize("name", ["bert_tanh.float32", "bert_large.float16", "outlier.float16"])
+@pytest.mark.parametrize("name", ["bert_large.float32", "outlier.float16", "topics.uint16"])
 def test_resealing_an_unchanged_copy_changes_nothing(
     cleans: list[CleanBundle], tmp_path: Path, name: str
 ) -> None:
@@ -108,7 +94,7 @@ def test_resealing_an_unchanged_copy_changes_nothing(
 def test_writing_unchanged_weights_changes_nothing(
     cleans: list[CleanBundle], tmp_path: Path
 ) -> None:
-    for name in ("bert_large.float32", "bert_tanh.uint8", "bert_tanh.float16"):
+    for name in ("bert_large.float32", "entities.uint8", "topics.uint16", "outlier.float16"):
         target = Target(named(cleans, name), tmp_path / name)
         target.weights.write()
         target.seal()
@@ -133,11 +119,11 @@ def test_every_fault_changes_the_files_and_is_sealed(
     fitting = [clean for clean in cleans if kind.fits(clean)]
     assert fitting, "none of the bundles made here is fit for it"
     for number, clean in enumerate(Random(kind.name).sample(fitting, min(2, len(fitting)))):
-        before = contents(clean.material.root)
+        before = stamps(clean.material.root)
         target = Target(clean, tmp_path / str(number))
         change = kind.inject(target, Random(f"{kind.name} {number}"))
         assert change.what
-        assert contents(clean.material.root) == before, "the clean material was changed"
+        assert stamps(clean.material.root) == before, "the clean material was changed"
         assert altered(target)
         for place, seal in ((target.bundle_path, CONTRACT), (target.head_path, DESCRIPTION)):
             if place is not None:
@@ -189,7 +175,19 @@ def test_the_sign_fault_changes_exactly_one_sign(cleans: list[CleanBundle], tmp_
     )
     [place] = np.flatnonzero(old != new)
     assert old[place] ^ new[place] == 1 << 31
-    assert sorted(altered(target)) == ["bundle.json", shard]
+    assert sorted(altered(target)) == ["bundle.json", "golden.safetensors", shard]
+    before, after = (golden_checksums(p) for p in (clean.path, target.bundle_path))
+    [name] = [n for n, sha256 in before["weights"].items() if after["weights"][n] != sha256]
+    data = weight(target.bundle_path, name).tobytes()
+    assert after["weights"][name] == hashlib.sha256(data).hexdigest()
+    assert after["contract"] == before["contract"]
+
+
+def golden_checksums(bundle: Path) -> dict[str, Any]:
+    """Returns the checksums in the golden cases of a bundle."""
+    with safe_open(bundle / "golden.safetensors", framework="numpy") as file:
+        checksums: dict[str, Any] = json.loads(file.metadata()["checksums"])
+    return checksums
 
 
 def test_the_transposition_fault_transposes_one_matrix(
@@ -236,7 +234,7 @@ def test_tables_are_written_byte_for_byte_as_read(material: CleanMaterial, name:
 
 
 def test_an_altered_entry_changes_one_character(cleans: list[CleanBundle], tmp_path: Path) -> None:
-    clean = named(cleans, "bert_relu.float32")
+    clean = named(cleans, "entities.uint8")
     target = put("one_entry_altered", clean, tmp_path / "fault", 3)
     old, new = (
         tables_from_bytes((place / "tokenizer_tables.bin").read_bytes())
@@ -289,27 +287,6 @@ def test_faults_of_token_types_do_not_change_single_texts(
     assert np.abs(got[1] - true[1]).max() < 1e-5
 
 
-def test_every_runner_fault_is_in_both_tables() -> None:
-    module = "./fault_injection/runner_faults.js"
-    code = f"import('{module}').then(({{ NAMES }}) => console.log(NAMES.join(' ')))"
-    said = subprocess.run(
-        ["node", "-e", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert set(said.stdout.split()) == set(runner.RUNNER_FAULTS)
-
-
-def test_a_missing_hook_is_reported() -> None:
-    code = (
-        "import { Encoder } from './node_bridge/encoder/encoder.js';"
-        "import { install } from './fault_injection/runner_faults.js';"
-        "delete Encoder.prototype.pad; install('mask_all_ones');"
-    )
-    command = ["node", "--input-type=module", "-e", code]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert said.returncode != 0
-    assert "there is no hook pad any more" in said.stderr
-
-
 def test_the_plan_spreads_faults_and_is_reproducible(cleans: list[CleanBundle]) -> None:
     [first, again] = [plan_tasks([KINDS["sign_bit"]], cleans, quick=False) for _ in range(2)]
     assert [task.id for task in first] == [task.id for task in again]
@@ -318,106 +295,53 @@ def test_the_plan_spreads_faults_and_is_reproducible(cleans: list[CleanBundle]) 
     assert len(plan_tasks(KINDS.values(), cleans, quick=True)) == len(KINDS)
 
 
-def test_verdicts_are_saved_and_an_incomplete_line_is_dropped(tmp_path: Path) -> None:
-    record = VerdictRecord(tmp_path, "key")
-    record.add({"id": "a", "got": "weights"})
-    with record.path.open("a") as stream:
-        stream.write('{"id": "b", "go')
-    again = VerdictRecord(tmp_path, "key")
-    assert list(again.known) == ["a"]
-    again.add({"id": "c"})
-    assert list(VerdictRecord(tmp_path, "key").known) == ["a", "c"]
-    assert not VerdictRecord(tmp_path, "other").known
-    assert not record.path.exists()
-
-
-def row(detected: bool, attributed: bool, without_effect: str | None = None) -> score.VerdictRow:
-    return {
-        "id": "k/0/b",
-        "kind": "sign_bit",
-        "what": "what",
-        "stages": ["weights"],
-        "got": "weights" if attributed else "vocab" if detected else None,
-        "detected": detected,
-        "attributed": attributed,
-        "without_effect": without_effect,
-    }
-
-
-def clean_row(alarmed: bool) -> score.VerdictRow:
-    return {"bundle": "b", "got": "ids" if alarmed else None, "detected": alarmed, "message": ""}
-
-
-def test_the_score_counts_verdicts() -> None:
-    good = [row(True, True)] * 19
-    quiet = [clean_row(False)]
-    counted = score.score_verdicts([*good, row(True, False), row(False, False, "no effect")], quiet)
-    figures = ("injected", "detected", "attributed", "clean", "false_alarms", "without_effect")
-    assert [counted[name] for name in figures] == [20, 20, 19, 1, 0, 1]
-    assert score.judge_holds(counted)
-    assert not score.judge_holds(score.score_verdicts([*good, row(False, False)], quiet))
-    assert not score.judge_holds(
-        score.score_verdicts([*good, row(True, False), row(True, False)], quiet)
-    )
-    assert not score.judge_holds(score.score_verdicts(good, [clean_row(True)]))
-    assert "20 faults in 1 kinds: 20 detected (100.0%), 19 attributed (95.0%)" in score.score_table(
-        counted, KINDS
-    )
-
-
-def test_an_unknown_kind_is_refused() -> None:
-    command = [sys.executable, "-m", "fault_injection", "--kinds", "sign_bit,nonsense"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2
-    said, _, names = done.stderr.partition(" expected of ")
-    assert said == "error: --kinds: got nonsense,"
-    # The line names only the first and the last.
-    assert names.startswith(", ".join(sorted(KINDS)[:20]))
-    assert names.endswith(f"{sorted(KINDS)[-1]}\n")
-
-
 def test_the_judge_finds_injected_faults(
     embedded: Embedded, cleans: list[CleanBundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    clean = named(cleans, "bert_tanh.float32")
+    clean = named(cleans, "moods.float32")
     evaluator = Evaluator(clean.material, embedded.data / "train.jsonl", lambda line: None)
-    padded = named(cleans, "padded.float32")
-    evaluator.prepare({clean.source.name, padded.source.name})
+    evaluator.prepare({clean.source.name})
     expected = {"sign_bit": "weights", "vocab_lines_swapped": "vocab", "cls_missing": "tokens"}
     expected |= {"mask_ignored": "layer_0/attention_scores", "special_id_wrong": "contract"}
     expected |= {"wrong_tokenizer_option": "contract", "budget_widened": "contract"}
     expected |= {"unknown_words_get_a_padded_row": "tokens", "padding_is_a_padded_row": "ids"}
+    expected |= {"label_map_rotated": "contract", "softmax_over_the_texts": "probabilities"}
+    expected |= {"labels_in_another_order": "label", "spans_off_by_one": "tokens"}
     for kind, stage in expected.items():
-        sound = padded if "padded" in kind else clean
-        task = Task(KINDS[kind], sound, 0)
-        target = Target(sound, tmp_path / kind)
+        task = Task(KINDS[kind], clean, 0)
+        target = Target(clean, tmp_path / kind)
         change = task.kind.inject(target, task.chooser())
         assert change.stages == (stage,)
         verdict = evaluator.judge(
-            sound, target.bundle_path, ("wasm",), tmp_path / "out", None, target.program
+            clean, target.bundle_path, ("wasm",), tmp_path / "out", None, target.program
         )
         assert verdict.stage == stage, (kind, verdict.message)
-    verdict = evaluator.judge(
-        clean, clean.path, ("wasm", "cpu"), tmp_path / "out", clean.head, None
-    )
-    assert (verdict.stage, verdict.broken) == (None, False), verdict.message
+    # The bundle decides by itself, or a trained head decides.
+    for head in (None, clean.material.head("moods")):
+        verdict = evaluator.judge(clean, clean.path, ("wasm", "cpu"), tmp_path / "out", head, None)
+        assert (verdict.stage, verdict.broken) == (None, False), verdict.message
     shutil.rmtree(tmp_path / "out")
 
 
-def test_the_padded_source_has_rows_without_a_token(cleans: list[CleanBundle]) -> None:
-    place = named(cleans, "padded.float32").path
+@pytest.mark.parametrize("kind", ["label_map_rotated", "threshold_changed"])
+def test_a_wrong_contract_is_that_of_a_wrong_exporter(
+    cleans: list[CleanBundle], tmp_path: Path, kind: str
+) -> None:
+    """The bundle contradicts itself nowhere, so nothing finds the fault but parity."""
+    target = put(kind, named(cleans, "topics.uint16"), tmp_path / "fault")
+    verify = [find_node(), "node_bridge/verify.js", "--bundle", str(target.bundle_path)]
+    run = subprocess.run(verify, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout
+    assert "checksums" in run.stdout
+
+
+def test_a_padded_source_has_rows_without_a_token(cleans: list[CleanBundle]) -> None:
+    place = named(cleans, "moods.float32").path
     tokens = len((place / "vocab.txt").read_bytes().splitlines())
     rows = len(weight(place, "word_embeddings"))
     assert rows % 64 == 0
     assert 0 < rows - tokens <= 64
-
-
-def test_bisection_finds_the_smallest_change() -> None:
-    assert sensitivity.find_smallest_change(lambda change: change >= 3e-5) == pytest.approx(
-        3e-5, rel=0.05
-    )
-    assert sensitivity.find_smallest_change(lambda change: False) is None
 
 
 def test_derived_budgets_are_as_sensitive_as_fixed_ones(cleans: list[CleanBundle]) -> None:

@@ -9,93 +9,35 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from safetensors import safe_open
 
-import export.tokenizer
-from export import node_check
-from export.architectures import encoder
-from export.source.signature_choice import DEFAULT_SIGNATURE
-from export.tokenizer import probe
-from fault_injection import build, sensitivity
+from fault_injection import sensitivity
 from fault_injection.copies import SealedCopy
 from fault_injection.evaluator import Evaluator
-from fault_injection.material import train_head
 from fault_injection.registry import Kind, Task, every_kind, plan_tasks
-from fault_injection.sources import SOURCES, CleanBundle, CleanMaterial
+from fault_injection.sources import CleanBundle, CleanMaterial
 from fault_injection.target import Target
-from support.contracts import CONTRACT, DESCRIPTION, TABLES_FILE
+from support.contracts import CONTRACT, DESCRIPTION
 from support.node import find_node
 from support.tokenizer_tables import FOLDED, LETTER, UNICODE, tables_from_bytes, tables_to_bytes
 from tests.python.conftest import ROOT, Embedded
+from tests.python.fault_material import make_some_material
 
 KINDS = every_kind()
-BUILT = {
-    "bert_tanh": "float32",
-    "bert_tanh_b": "float32",
-    "bert_large": "float32",
-    "outlier": "float16",
-    "moods": "float32",
-    "moods_b": "float32",
-    "topics": "uint16",
-    "entities": "uint8",
-}
-"""The dtype of each source: one bundle for each case that a kind of fault tells apart."""
-HEADS = ("bert_tanh", "bert_tanh_b", "moods")
-TRAINING_TEXTS = 40
-# The other planes take most of the time; the tables are read with marks of these.
-PROBED = [*range(0xD800), *range(0xE000, 0x10000), *range(0x1D100, 0x1D200)]
-PROBED += range(0x20000, 0x30000)
-
-
-def read_tables(embedded: Embedded) -> build.ReadTables:
-    """Returns a quick reader of tables: the embedded default's, the others of fewer characters."""
-    known = {build.SPECS["lower"]: (embedded.bundle / TABLES_FILE).read_bytes()}
-    read = export.tokenizer.serialised_tables
-    return lambda spec, vocab, python: known.get(spec) or read(spec, vocab, python)
-
-
-def save_without_keras(model: Any, directory: Path) -> None:
-    """Saves a SavedModel with the signature alone, in a fifth of the time."""
-    module = tf.Module()
-    module.kept = model.variables
-    tf.saved_model.save(module, str(directory), {DEFAULT_SIGNATURE: model.serve})
 
 
 @pytest.fixture(scope="session")
 def material(
     embedded: Embedded, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[CleanMaterial]:
-    """Makes a small part of the clean models and bundles; no test may change them.
-
-    This process has TensorFlow anyway, so it makes everything. The judge runs the bundles in Node,
-    so the exporter need not. The tokenizer that is judged is the embedded one, whose tables other
-    tests read too.
-    """
-    made = CleanMaterial(tmp_path_factory.mktemp("material"))
-    shutil.copytree(embedded.tokenizer_model, made.root / "tokenizers" / "lower")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(node_check, "check_in_node", lambda *_, **__: None)
-        patch.setattr(encoder, "save_encoder", save_without_keras)
-        patch.setattr(probe, "SCALARS", PROBED)
-        patch.setattr(export.tokenizer, "serialised_tables", export.tokenizer.serialised_tables)
-        build.cache_tables(read_tables(embedded))
-        for name in build.SPECS:
-            build.write_tables(name, embedded.vocab, made.tables(name))
-        for source in SOURCES:
-            if source.name in BUILT:
-                some = replace(source, dtypes=(BUILT[source.name],))
-                build.build_source(some, embedded.vocab, made.root)
-    for name in HEADS:
-        data = embedded.data / "train.jsonl"
-        train_head(made, name, data, lambda line: None, TRAINING_TEXTS)
+    """Some clean models and bundles; no test may change them."""
+    made = make_some_material(embedded, tmp_path_factory.mktemp("material"))
     before = contents(made.root)
     yield made
     after = contents(made.root)

@@ -39,9 +39,7 @@ test('the introduction of a training says what the weights are', () => {
     const bundle = /** @type {Introduction[0]} */ (
       /** @type {unknown} */ ({ contract: { name: 'albert_tiny', trained }, dir: '/bundle' })
     );
-    const problem = /** @type {Introduction[1]} */ (
-      /** @type {unknown} */ ({ train: data, dev: data, labels: ['0', '1'] })
-    );
+    const problem = /** @type {Introduction[1]} */ (/** @type {unknown} */ ({ train: data, dev: data, labels: ['0', '1'] }));
     assert.match(formatIntroduction(bundle, problem)[0], said);
   }
 });

@@ -183,6 +183,14 @@ def release(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def bundlers(session: nox.Session) -> None:
+    """Bundle a program with webpack and vite; it must predict as the plain one does."""
+    refuse_arguments(session)
+    embedded(session)
+    node(session, "tests/bundlers/run.js")
+
+
+@nox.session(default=False)
 def lock(session: nox.Session) -> None:
     """Compile the lock files from their .in files."""
     refuse_arguments(session)

@@ -19,7 +19,7 @@ from huggingface_hub import constants
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from export.source import download
-from export.source.connection import MAX_REDIRECTS, PIECE_BYTES
+from export.source.connection import MAX_REDIRECTS, PIECE_BYTES, SCHEMES
 from support.errors import EnvironmentProblem, UserError
 from support.input_files import MAX_JSON
 from support.progress import Progress
@@ -28,6 +28,8 @@ Result = TypeVar("Result")
 HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 """A commit, or the name of a file in the cache: its git sha1 or its sha256."""
 POLL_S = 0.05
+END_S = 5.0
+"""Seconds that a thread which nobody waits for has to end; the daemon of a hung one stays."""
 
 
 class Transfer:
@@ -60,11 +62,17 @@ class Transfer:
         )
 
     def _check_request(self, request: httpx2.Request) -> None:
-        """Refuses to go from https to http; asks for bodies that are not compressed."""
-        if urlsplit(self.endpoint).scheme == "https" != request.url.scheme:
+        """Refuses to leave the web, or https; asks for bodies that are not compressed."""
+        scheme = request.url.scheme
+        if scheme not in SCHEMES:
             raise UserError(
-                f"{self.endpoint} redirects from https to {request.url.scheme}, where anyone on "
-                "the way can change the file; set HF_ENDPOINT to another mirror"
+                f"{self.endpoint} redirects to {scheme}:, expected https; set HF_ENDPOINT to "
+                "another mirror"
+            )
+        if urlsplit(self.endpoint).scheme == "https" != scheme:
+            raise UserError(
+                f"{self.endpoint} redirects from https to http, where anyone on the way can "
+                "change the file; set HF_ENDPOINT to another mirror"
             )
         # A compressed body may be a thousand times as large as what arrives.
         request.headers["Accept-Encoding"] = "identity"
@@ -152,7 +160,7 @@ class Transfer:
         finally:
             self._over.set()
             # Time to remove an unfinished file.
-            thread.join(1)
+            thread.join(END_S)
         self._over.clear()
         result, error = outcome
         if error is not None:

@@ -214,8 +214,10 @@ def _read_listing(siblings: Any) -> dict[str, ListedFile]:
     for file in siblings:
         known = file.lfs.sha256 if file.lfs is not None else file.blob_id
         size = file.lfs.size if file.lfs is not None else file.size
-        if not isinstance(known, str | None) or not isinstance(size, int | None):
-            raise ValueError("a file whose hash or size is none")
+        if known is not None and not HASH.fullmatch(known):
+            raise ValueError("a file whose hash is none")
+        if size is not None and (type(size) is not int or size < 0):
+            raise ValueError("a file whose size is none")
         listed[str(file.rfilename)] = ListedFile(size, known)
     return listed
 

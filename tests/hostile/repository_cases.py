@@ -16,7 +16,8 @@ from tests.hostile.download_cases import answering, trickle
 from tests.hostile.export_cases import SPECIAL, build, checkpoint, no_output, sparse
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-SHA = "d" * 40
+SHA = "9e26dfeeb6e641a33dae4961196235bdb965b21b"
+"""git's hash of the file `{}`."""
 SERVER = """import json, os, socket, sys, threading, time
 sys.path.insert(0, os.getcwd())
 from export.source import download
@@ -52,7 +53,8 @@ ROWS = [{"rfilename": name, "size": 2, "blobId": SHA} for name in NAMES]
 
 def listing_of(rows: Any = ROWS, commit: Any = COMMIT) -> str:
     """Returns code that sends a listing."""
-    return f"reply('200 OK', [], json.dumps({{'sha': {commit!r}, 'siblings': {rows!r}}}).encode())"
+    document = {"id": "owner/name", "sha": commit, "siblings": rows}
+    return f"reply('200 OK', [], json.dumps({document!r}).encode())"
 
 
 def file_of(*headers: str, body: str = "b'{}'", status: str = "200 OK") -> str:
@@ -90,7 +92,7 @@ LISTINGS = {
     "a hash with escapes": listing_of([row | {"blobId": "\x1b[31m"} for row in ROWS]),
 }
 FILES = {
-    "other bytes than the hash": file_of(),
+    "other bytes than the hash": file_of(body="b'[]'"),
     "an ETag that leads out": file_of('ETag: "../../../../escaped"'),
     "an ETag with escapes": file_of('ETag: "\x1b[31m"'),
     "another commit": file_of("X-Repo-Commit: ../../escaped"),
@@ -98,6 +100,7 @@ FILES = {
     "a redirect to itself": file_of("Location: /owner/name", status="302 Found"),
     "no end": answering("200 OK", f"X-Repo-Commit: {COMMIT}", f'ETag: "{SHA}"')
     + "; [send(bytes(65536)) for _ in range(10**6)]",
+    "a redirect to ftp": file_of("Location: ftp://127.0.0.1/x", status="302 Found"),
     "a trickle": trickle(f'HTTP/1.1 200 OK\r\nX-Repo-Commit: {COMMIT}\r\nETag: "{SHA}"\r\n\r\n'),
     "silence": "time.sleep(60)",
     "nothing": "pass",
@@ -117,7 +120,8 @@ def cases() -> Iterator[HostileCase]:
     for what, code in LISTINGS.items():
         yield _hub(f"repository: a listing of {what}", code, file_of(), SAYS.get(what, ""))
     for what, code in FILES.items():
-        yield _hub(f"repository: a file of {what}", listing_of(), code, SAYS.get(what, ""))
+        rows = listing_of([row | {"size": 5000} for row in ROWS] if "trickle" in what else ROWS)
+        yield _hub(f"repository: a file of {what}", rows, code, SAYS.get(what, ""))
     for name in ("hf:", "hf:../..", "hf:a/b@../../x", "hf:a/\x1b[31m", "hf:a/b\n::error::"):
         yield HostileCase(f"repository: the name {name!r}", partial(_build_named, name))
     yield from _h5_files()
@@ -150,10 +154,8 @@ def _build_named(name: str, workdir: Path) -> list[str]:
 
 
 def _nothing_escaped(workdir: Path) -> str:
-    """Checks that no output and no unfinished or foreign file remains."""
-    home = workdir.parent
-    left = [path.name for path in home.rglob("*") if "escaped" in path.name]
-    left += [path.name for path in home.rglob("*.incomplete")]
+    """Checks that no output remains, and no file at a path that the host chose."""
+    left = [path.name for path in workdir.parent.rglob("*") if "escaped" in path.name]
     return f"left behind: {left}" if left else no_output(workdir)
 
 

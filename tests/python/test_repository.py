@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from huggingface_hub import constants, file_download
 
@@ -81,7 +82,7 @@ def test_only_the_needed_files_are_downloaded_once(fake: FakeHub, files: dict[st
     # The other host has the large file.
     assert set(fake.paths("GET")) == needed - {"model.safetensors"}
     assert [asked.path for asked in fake.storage.asked] == ["/model.safetensors"]
-    assert said == [f"{HANDLE}: commit {COMMIT}"]
+    assert said == [f"{HANDLE}: commit {COMMIT}, model.safetensors"]
     source = repository.source()
     assert (source.repository, source.revision, source.commit) == (NAME, "main", COMMIT)
     assert source.endpoint == "mirror"
@@ -258,7 +259,7 @@ def test_without_a_network_the_cache_is_enough(fake: FakeHub, monkeypatch: pytes
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     said.clear()
     assert fetch(said=said).source() == cached.source()
-    assert said == [f"{HANDLE}: commit {COMMIT}"]
+    assert said == [f"{HANDLE}: commit {COMMIT}, model.safetensors"]
     with pytest.raises(EnvironmentProblem, match="HF_HUB_OFFLINE is set, and the cache .* has no"):
         fetch("hf:owner/other")
     (cached.directory / "model.safetensors").unlink()
@@ -342,6 +343,30 @@ def test_a_name_for_the_cache_that_leads_out_is_refused(
     assert not list(tmp_path.rglob("*escaped*"))
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "address", "message"),
+    [
+        ("http", "ftp://127.0.0.1/x", "redirects to ftp:, expected https"),
+        ("https", "http://127.0.0.1/x", "redirects from https to http, where anyone on the way"),
+    ],
+)
+def test_forbidden_redirects_are_refused(
+    cache: Path, endpoint: str, address: str, message: str, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[str] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(str(request.url))
+        return httpx2.Response(302, headers={"location": address})
+
+    transport = httpx2.MockTransport(answer)
+    monkeypatch.setattr(httpx2.Client, "_transport_for_url", lambda client, url: transport)
+    monkeypatch.setenv("HF_ENDPOINT", f"{endpoint}://hub")
+    with pytest.raises(UserError, match=message):
+        fetch()
+    assert len(asked) == 1
+
+
 def test_names_in_the_listing_are_never_paths(fake: FakeHub, tmp_path: Path):
     names = ["../escaped/config.json", "/etc/passwd", "a/../../config.json", "..", "\x1b[31m", ""]
     known = {"size": 3, "blobId": "0" * 40}
@@ -353,7 +378,8 @@ def test_names_in_the_listing_are_never_paths(fake: FakeHub, tmp_path: Path):
 @pytest.mark.parametrize(
     "siblings",
     [7, "x", [7], [{}], [{"rfilename": "config.json", "size": "x"}],
-     [{"rfilename": "config.json", "blobId": 7}], [{"rfilename": "a", "lfs": 7}]],
+     [{"rfilename": "config.json", "blobId": 7}], [{"rfilename": "config.json", "blobId": "x"}],
+     [{"rfilename": "config.json", "size": -5}], [{"rfilename": "a", "lfs": 7}]],
 )  # fmt: skip
 def test_a_listing_that_is_none_is_refused(fake: FakeHub, siblings: Any):
     fake.behaviour.siblings = siblings
@@ -386,11 +412,12 @@ def test_a_full_disk_is_one_line(fake: FakeHub, monkeypatch: pytest.MonkeyPatch)
         fetch()
 
 
-def test_a_host_that_hangs_is_an_error(fake: FakeHub, monkeypatch: pytest.MonkeyPatch):
+def test_a_host_that_hangs_is_an_error(fake: FakeHub, cache: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(download, "STALL_S", 0.2)
     fake.behaviour.trickles = True
     with pytest.raises(EnvironmentProblem, match="hardly anything arrives; run the command again"):
         fetch()
+    assert not list(cache.rglob("*.incomplete"))
 
 
 def test_a_cache_that_others_can_change_is_refused(fake: FakeHub, cache: Path):

@@ -40,7 +40,7 @@ class Progress:
         *,
         unit: str = "",
         done: int = 0,
-        line_every: float = LINE_EVERY_S,
+        line_every: float | None = None,
         say: Say = say,
         stream: TextIO | None = None,
     ) -> None:
@@ -51,12 +51,12 @@ class Progress:
             total: the count at the end; None if it is unknown.
             unit: written behind the numbers; BYTES are written as MB.
             done: the count at the start.
-            line_every: seconds between two lines of a log.
+            line_every: seconds between two lines of a log; None: LINE_EVERY_S.
             say: prints a line.
             stream: the terminal or log behind `say`; None: stderr.
         """
         self.name, self.total, self.unit, self.done = name, total, unit, done
-        self.line_every = line_every
+        self.line_every = LINE_EVERY_S if line_every is None else line_every
         self.detail = ""
         self.say = say
         self.stream = stream

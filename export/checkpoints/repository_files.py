@@ -135,10 +135,10 @@ def _find_pickle(repository: Repository, folder: str) -> str | None:
 def _no_weights_error(repository: Repository, folder: str) -> UserError | EnvironmentProblem:
     """Returns the error for a folder without weights that can be read."""
     what = repository.handle.text
-    pickle = _find_pickle(repository, folder)
-    if pickle is not None:
+    pickled = _find_pickle(repository, folder)
+    if pickled is not None:
         return UserError(
-            f"{what}: got {_join(folder, pickle)}, a pickle, which can run code and is never "
+            f"{what}: got {_join(folder, pickled)}, a pickle, which can run code and is never "
             f"opened, expected {EXPECTED}; give a revision that has one of them, or, where you "
             "trust it, download the files and give their directory, which tells how to convert it"
         )

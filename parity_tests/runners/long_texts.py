@@ -3,16 +3,21 @@
 Python computes its own rows of ids from its own tokens; Node's answer is nowhere used.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parity_tests.cases import TextCase
-from parity_tests.runners.python_tokenizer import Encoded, PythonTokenizer
+
+if TYPE_CHECKING:
+    # It imports TensorFlow at its top, which the commands of parity do only when they need it.
+    from parity_tests.runners.python_tokenizer import Encoded, PythonTokenizer
 
 Array = NDArray[Any]
 HEAD_TAIL, WINDOWS = "head-tail", "windows"
@@ -37,7 +42,7 @@ class LongRule:
     pooling: str = "mean"
 
     @classmethod
-    def of_classifier(cls, description: Mapping[str, Any]) -> "LongRule | None":
+    def of_classifier(cls, description: Mapping[str, Any]) -> LongRule | None:
         """Returns the rule of a `classifier.json`; None where it cuts long texts."""
         long = description.get("long")
         return None if long is None else cls(max_length=description["max_length"], **long)
@@ -47,7 +52,7 @@ class LongRule:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> "LongRule":
+    def from_json(cls, text: str) -> LongRule:
         """Reads what `to_json` returns."""
         return cls(**json.loads(text))
 

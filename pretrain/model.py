@@ -90,7 +90,7 @@ class PretrainingModel:
             masked = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
             pooled = tf.tanh(self.pooler(tf.stop_gradient(first)))
             losses = {
-                "masked": tf.reduce_mean(masked),
+                "masked": _mean(masked),
                 "bag": _bag_loss(self.bag(first), bag, bag_weights),
                 "pooled": _bag_loss(self.pooled(pooled), bag, bag_weights),
             }
@@ -99,7 +99,7 @@ class PretrainingModel:
         gradients, _ = tf.clip_by_global_norm(gradients, self.recipe.clip_norm)
         self.optimizer.apply_gradients(zip(gradients, self.trained, strict=True))
         right = tf.equal(tf.argmax(logits, 1, tf.int32), targets)
-        return losses | {FOUND: tf.reduce_mean(tf.cast(right, tf.float32))}
+        return losses | {FOUND: _mean(tf.cast(right, tf.float32))}
 
     def _masked_logits(self, sequence: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
         """Returns the scores of all tokens at the chosen positions, float32[masked, vocab].
@@ -109,6 +109,11 @@ class PretrainingModel:
         flat = tf.reshape(sequence, [-1, self.encoder.config.hidden_size])
         vectors = tf.gather(flat, positions)[tf.newaxis]
         return self.mlm(vectors, self.encoder.embeddings.word_embeddings)[0]
+
+
+def _mean(values: tf.Tensor) -> tf.Tensor:
+    """Returns the mean; 0 of no values, as in a batch of short texts where no word fits the share."""
+    return tf.math.divide_no_nan(tf.reduce_sum(values), tf.cast(tf.size(values), tf.float32))
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:

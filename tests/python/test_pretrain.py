@@ -195,7 +195,6 @@ def test_the_card_says_what_was_done(whole: Piece):
         "made up",
         "seed 1",
         "The training is finished.",
-        "abc",
     ):
         assert part in card
     progress = checkpoint.Progress(steps=40, seconds=1.0)

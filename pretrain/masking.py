@@ -49,7 +49,8 @@ class Masking:
         """Returns the positions of the tokens that the model must find, in order.
 
         A word is chosen as a whole or not at all, and none with a token that the vocab lacks. The
-        number is `share` of the tokens, rounded at random; less where only longer words are left.
+        number is `share` of the tokens, rounded at random; less where only longer words are left,
+        but at least one word.
 
         Args:
             ids: of a piece, int32[tokens].
@@ -69,6 +70,9 @@ class Masking:
                     wanted -= int(sizes[word])
             if not wanted:
                 break
+        if not chosen.any() and sizes.min() <= len(ids):
+            # Of a short text the share is less than any of its words.
+            chosen[int(np.argmin(sizes))] = True
         return np.flatnonzero(chosen[words]).astype(np.int32)
 
     def replace(self, ids: Array, random: np.random.Generator) -> Array:

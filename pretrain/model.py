@@ -112,7 +112,7 @@ class PretrainingModel:
 
 
 def _mean(values: tf.Tensor) -> tf.Tensor:
-    """Returns the mean; 0 of no values, as in a batch of short texts where no word fits the share."""
+    """Returns the mean; 0 of no values, as in a batch of texts of unknown words alone."""
     return tf.math.divide_no_nan(tf.reduce_sum(values), tf.cast(tf.size(values), tf.float32))
 
 

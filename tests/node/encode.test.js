@@ -287,7 +287,8 @@ test('more texts than a call can have arguments, in constant memory', { timeout:
   const last = Array.from(tensors.sequence_output.data.slice(-7 * WIDTH), (value) => value);
   assert.deepEqual(last, [...vectors(TEXTS[4]).flat(), ...new Array(WIDTH).fill(0)]);
   const grown = (many.kib - few.kib) / 1024;
-  assert.ok(grown < 48, `${few.kib} KiB for 20,000 texts, ${many.kib} KiB for 150,000`);
+  // Between two collections the heap grows by up to 60 MiB; a text that is kept costs more than 1 KiB.
+  assert.ok(grown < 96, `${few.kib} KiB for 20,000 texts, ${many.kib} KiB for 150,000`);
 });
 
 test('an output larger than the disk is refused before encoding, not when the disk is full', () => {

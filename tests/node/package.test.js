@@ -212,6 +212,7 @@ test('in an empty project the commands export, train, predict and compare, and w
     'made.json',
     'models',
     'parity',
+    'reference',
     'vocab.txt',
   ]);
   // An untrusted model runs confined, also where the packages are around this one.

@@ -227,7 +227,9 @@ def _decided_labels(reference: ClassifierReference, answer: dict[str, Any]) -> l
 
 
 def _compare_places(at: int, text: str, theirs: dict[str, Any], ours: dict[str, Any]) -> str:
-    """Compares where tokens and spans are in the text; returns what differs, or "".
+    """Compares where tokens are in the text, and the spans if the publisher has them.
+
+    Returns what differs, or "".
 
     Args:
         at: the number of the text.

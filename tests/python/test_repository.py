@@ -371,7 +371,7 @@ def test_forbidden_redirects_are_refused(
         return httpx2.Response(302, headers={"location": address})
 
     transport = httpx2.MockTransport(answer)
-    monkeypatch.setattr(httpx2.Client, "_transport_for_url", lambda client, url: transport)
+    monkeypatch.setattr(httpx2.Client, "_transport_for_url", lambda *_: transport)
     monkeypatch.setenv("HF_ENDPOINT", f"{endpoint}://hub")
     with pytest.raises(UserError, match=message):
         fetch()

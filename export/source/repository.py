@@ -115,13 +115,22 @@ class Repository:
             return
         got = file_sha256(file) if len(expected) == SHA256_LENGTH else _git_sha1(file)
         if got != expected:
-            file.unlink()
-            blob.unlink(missing_ok=True)
             raise UserError(
                 f"{self.handle.text}: {name}: got the hash {got}, expected {expected}, which the "
-                "repository itself says; the file was removed: run the command again, or set "
-                "HF_ENDPOINT to another mirror"
+                f"repository itself says; {self._remove(file, blob)}: run the command again, or "
+                "set HF_ENDPOINT to another mirror"
             )
+
+    def _remove(self, file: Path, blob: Path) -> str:
+        """Removes a file, and what it leads to in the cache; returns what was done."""
+        try:
+            file.unlink()
+            # A person may have put a link to a file of their own there.
+            if blob.is_relative_to((self.directory.parents[1] / "blobs").resolve()):
+                blob.unlink(missing_ok=True)
+        except OSError as error:
+            return f"remove {file} ({error.strerror})"
+        return "the file was removed"
 
     def source(self) -> RepositorySource:
         """Returns where the fetched files come from."""

@@ -277,6 +277,17 @@ def test_a_changed_file_in_the_cache_is_found_without_a_network(
         fetch()
 
 
+def test_a_file_outside_of_the_cache_is_never_removed(fake: FakeHub, tmp_path: Path):
+    own = tmp_path / "own.txt"
+    own.write_text("mine", "utf-8")
+    link = fetch().directory / "vocab.txt"
+    link.unlink()
+    link.symlink_to(own)
+    with pytest.raises(UserError, match="vocab.txt: got the hash .* the file was removed"):
+        fetch()
+    assert own.read_text("utf-8") == "mine" and not link.is_symlink()
+
+
 def test_a_broken_connection_is_resumed(fake: FakeHub, files: dict[str, bytes]):
     piece = 1 << 16
     fake.files["model.safetensors"] = files["model.safetensors"] = bytes(range(256)) * 1000
@@ -360,7 +371,7 @@ def test_forbidden_redirects_are_refused(
         return httpx2.Response(302, headers={"location": address})
 
     transport = httpx2.MockTransport(answer)
-    monkeypatch.setattr(httpx2.Client, "_transport_for_url", lambda client, url: transport)
+    monkeypatch.setattr(httpx2.Client, "_transport_for_url", lambda *_: transport)
     monkeypatch.setenv("HF_ENDPOINT", f"{endpoint}://hub")
     with pytest.raises(UserError, match=message):
         fetch()

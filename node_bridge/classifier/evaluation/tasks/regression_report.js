@@ -63,7 +63,7 @@ export function renderRegression({ texts, labels }, series, errors) {
     `<p class="key">the model's number over the true one · dashed: both equal${every > 1 ? ` · one text of ${every} is shown` : ''}</p>`,
     ...shown.flatMap(({ label }, i) => [`<h3>${escapeHtml(shortenLabel(label))}</h3>`, renderSeries(label, series[i], every)]),
     '<h2>Largest errors</h2>',
-    `<p>${escapeHtml(`The ${errors.length} texts with the largest errors are in ${WRONG_TEXTS}.`)}</p>`,
+    `<p>${escapeHtml(`The texts with the largest errors, at most 1,000, are in ${WRONG_TEXTS}.`)}</p>`,
     renderTexts(['line', 'true', 'predicted', 'error'], errors.slice(0, MAX_ROWS).map(listError)),
   ];
 }

@@ -19,7 +19,7 @@ export const COMMANDS = {
   inspect: { help: 'what a model is, and whether it can be exported; runs nothing of it', python: ['export', 'inspect'] },
   catalog: { help: 'the models of the collection', python: ['export', 'catalog'] },
   parity: { help: 'Python against Node on the same cases → ./artifacts/parity', python: ['parity_tests'] },
-  native: { help: 'builds TensorFlow for Node against Python’s', python: ['native', '--home', nativeHome()] },
+  native: { help: 'builds TensorFlow for Node against Python’s', python: ['native', '--directory', nativeHome()] },
   tokenize: { help: 'texts on stdin → ids and tokens, JSON lines' },
   encode: { help: 'texts on stdin → vectors, safetensors' },
   train: { help: 'labelled texts → a classifier' },

@@ -1,6 +1,6 @@
 """The command `python -m native`: tfjs-node's binding against this environment's TensorFlow.
 
-It goes to .nox/native. A second run does nothing; after a change of TensorFlow it builds again.
+It goes to --directory. A second run does nothing; after a change of TensorFlow it builds again.
 Where the project has a prebuilt tfjs-node that works, Node uses that one instead.
 """
 
@@ -30,8 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__,
         epilog=EXAMPLE,
     )
-    parser.add_argument("--home", type=Path, default=HOME, help="default: .nox/native")
-    say(build_if_needed(parser.parse_args(arguments).home))
+    parser.add_argument("--directory", type=Path, default=HOME, help="default: .nox/native")
+    say(build_if_needed(parser.parse_args(arguments).directory))
     return 0
 
 

@@ -227,9 +227,7 @@ def _decided_labels(reference: ClassifierReference, answer: dict[str, Any]) -> l
 
 
 def _compare_places(at: int, text: str, theirs: dict[str, Any], ours: dict[str, Any]) -> str:
-    """Compares where tokens are in the text, and the spans if the publisher has them.
-
-    Returns what differs, or "".
+    """Compares where tokens are, and the publisher's spans if it has any; returns what differs.
 
     Args:
         at: the number of the text.

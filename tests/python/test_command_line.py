@@ -44,7 +44,7 @@ MISTAKES = [
     ),
     ("bench", "tokeniser.ids", "no row is called tokeniser.ids (did you mean tokenizer.ids"),
     ("parity_tests.conformance", "--rows albert_tny", "no albert_tny (did you mean albert_tiny?)"),
-    ("native", "--force", "There is no option --force; did you mean --home?"),
+    ("native", "--force", "There is no option --force; try --help"),
 ]
 
 
